@@ -1,0 +1,47 @@
+# Two commands on a machine with only Python 3.11+: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 7
+
+.PHONY: demo test lint services bench lock clean help
+
+help:
+	@echo "make demo    run the main job on a synthetic township (SEED=$(SEED))"
+	@echo "make test    pass the tests"
+	@echo "make lint    style, types, import contracts"
+	@echo "make bench   studies that take minutes"
+
+demo: $(VENV)/.ready
+	$(BIN)/rs-monitor demo --seed $(SEED) --out demo
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2 -m "not service"
+
+services: $(VENV)/.ready
+	$(BIN)/python -m pytest -m service
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
+
+# The lock holds names, versions and hashes; uv only makes the same installation faster.
+$(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
+	@echo "setting up $(VENV) from requirements.lock"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: $(VENV)/.ready
+	$(BIN)/python scripts/lock.py
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,295 @@
+"""What a claim is judged on, and the numbers taken from it for one claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rs_monitor.acceptance.rules import AcceptanceRules, SlopeRule
+from rs_monitor.acceptance.zonal import Cover, cover_of, sample
+from rs_monitor.authority.area import polygon_areas_m2
+from rs_monitor.codes import CROPLAND, NODATA, SEALED, LandCover, is_arable
+from rs_monitor.config import Period
+from rs_monitor.errors import GridMismatch, MissingCRS
+
+CYCLES_NOT_SEEN = 255
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything known about the place; what is None makes its rules ``not_evaluated``.
+
+    Attributes
+    ----------
+    land : GeoDataFrame, optional
+        Baseline survey with ``land_code``.
+    pbf, redline : GeoDataFrame, optional
+        Permanent basic farmland (its overlap is reported only) and ecological red line.
+    forbidden : mapping of str to GeoDataFrame
+        Further layers no new arable land may lie in, by name.
+    geobox : GeoBox, optional
+        Projected grid of all rasters.
+    land_cover_before, land_cover_after : ndarray of uint8, shape (y, x), optional
+        Monitor classes, 0 = not seen.
+    clear_looks_after : ndarray of uint16, shape (y, x), optional
+        Clear looks of the after period.
+    crop_cycles_after : ndarray of uint8, shape (y, x), optional
+        Crop cycles seen in the after period, 255 = not seen.
+    slope_deg : ndarray of float32, shape (y, x), optional
+        Degrees, NaN = unknown.
+    after : Period, optional
+        Days the after rasters cover; without it nothing is known to lie after completion.
+
+    Raises
+    ------
+    GridMismatch
+        If a raster comes without grid or has another shape than the grid.
+    """
+
+    land: gpd.GeoDataFrame | None = None
+    pbf: gpd.GeoDataFrame | None = None
+    redline: gpd.GeoDataFrame | None = None
+    forbidden: Mapping[str, gpd.GeoDataFrame] = field(default_factory=dict)
+    geobox: GeoBox | None = None
+    land_cover_before: NDArray[np.uint8] | None = None
+    land_cover_after: NDArray[np.uint8] | None = None
+    clear_looks_after: NDArray[np.uint16] | None = None
+    crop_cycles_after: NDArray[np.uint8] | None = None
+    slope_deg: NDArray[np.float32] | None = None
+    after: Period | None = None
+
+    def __post_init__(self) -> None:
+        wanted = None if self.geobox is None else tuple(self.geobox.shape)
+        rasters = {
+            "land_cover_before": self.land_cover_before,
+            "land_cover_after": self.land_cover_after,
+            "clear_looks_after": self.clear_looks_after,
+            "crop_cycles_after": self.crop_cycles_after,
+            "slope_deg": self.slope_deg,
+        }
+        for name, raster in rasters.items():
+            if raster is not None and raster.shape != wanted:
+                raise GridMismatch(
+                    f"got {name} of shape {raster.shape}; needed the grid's shape {wanted}; give "
+                    "every raster on the one grid of the evidence"
+                )
+
+    @property
+    def siting_layers(self) -> dict[str, gpd.GeoDataFrame]:
+        """Layers new arable land may not lie in, the red line first."""
+        first = {} if self.redline is None else {"redline": self.redline}
+        return {**first, **self.forbidden}
+
+
+class Overlay:
+    """A polygon layer in the claims' CRS, ready to be cut with one claim after the other."""
+
+    def __init__(self, layer: gpd.GeoDataFrame, crs: pyproj.CRS, name: str) -> None:
+        if layer.crs is None:
+            raise MissingCRS(
+                f"got layer {name} without a coordinate reference system; an overlay needs one; "
+                "read it with read_layer"
+            )
+        shapes = np.asarray(layer.geometry.to_crs(crs).array, dtype=object)
+        invalid = ~shapely.is_valid(shapes)
+        shapes[invalid] = shapely.make_valid(
+            shapes[invalid], method="structure", keep_collapsed=False
+        )
+        self._shapes = shapes
+        self._tree = shapely.STRtree(shapes)
+        self._crs = crs
+
+    def overlap_m2(self, geometry: shapely.Geometry) -> float:
+        """Official area of the part of a polygon inside the layer; overlaps count once."""
+        hits = self._shapes[np.sort(self._tree.query(geometry, predicate="intersects"))]
+        common = shapely.union_all(shapely.intersection(hits, geometry))
+        parts = shapely.get_parts(shapely.get_parts(common))
+        polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+        return float(polygon_areas_m2(polygons, self._crs).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Overlays:
+    """The vector layers of the evidence, prepared once for all claims."""
+
+    land: Overlay | None
+    arable: Overlay | None
+    pbf: Overlay | None
+    siting: Mapping[str, Overlay]
+
+    @classmethod
+    def of(cls, evidence: Evidence, crs: pyproj.CRS) -> Self:
+        """Bring every layer to the CRS of the claims."""
+        land, pbf = evidence.land, evidence.pbf
+        return cls(
+            land=None if land is None else Overlay(land, crs, "land"),
+            arable=None if land is None else Overlay(_arable(land), crs, "land"),
+            pbf=None if pbf is None else Overlay(pbf, crs, "pbf"),
+            siting={n: Overlay(f, crs, n) for n, f in evidence.siting_layers.items()},
+        )
+
+
+def _arable(land: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return land[[is_arable(code) for code in land["land_code"]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelCounts:
+    """Interior pixels of a claim by what was seen on them; None where a raster is absent.
+
+    Attributes
+    ----------
+    n_px : int
+        Interior pixels, seen or not.
+    seen, crop, bare, built, other : int, optional
+        Seen after, and seen as each; ``built`` is part of ``other``.
+    cycles_seen, cropped : int, optional
+        With a known number of crop cycles, and with enough of them.
+    seen_before, crop_before : int, optional
+        Seen before, and cropland before.
+    """
+
+    n_px: int
+    seen: int | None = None
+    crop: int | None = None
+    bare: int | None = None
+    built: int | None = None
+    other: int | None = None
+    cycles_seen: int | None = None
+    cropped: int | None = None
+    seen_before: int | None = None
+    crop_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlopeSummary:
+    """Slope of a claim weighted by the part of each pixel inside it."""
+
+    mean_deg: float
+    steep_share: float
+    unknown_share: float
+    grade: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """All numbers about one claim; shares 0-1, areas in m2 on the ellipsoid."""
+
+    recomputed_area_m2: float
+    arable_share: float | None
+    baseline_share: float | None
+    pbf_overlap_m2: float | None
+    overlaps_m2: Mapping[str, float]
+    pixels: PixelCounts | None
+    slope: SlopeSummary | None
+
+
+def measure_claim(
+    geometry: shapely.Geometry,
+    area_m2: float,
+    crs: pyproj.CRS,
+    evidence: Evidence,
+    overlays: Overlays,
+    rules: AcceptanceRules,
+) -> Measures:
+    """Take every number about one claim.
+
+    Parameters
+    ----------
+    geometry : shapely Polygon or MultiPolygon
+        Surveyed polygon in ``crs``.
+    area_m2 : float
+        Its official area, square metres.
+    crs : pyproj.CRS
+        Delivered CRS of the claims.
+    evidence : Evidence
+        Layers and rasters.
+    overlays : Overlays
+        The layers of ``evidence``, prepared.
+    rules : AcceptanceRules
+        Which pixels count.
+    """
+    covered = None
+    if evidence.geobox is not None:
+        covered = cover_of(geometry, crs, evidence.geobox)
+    return Measures(
+        recomputed_area_m2=area_m2,
+        arable_share=_share(overlays.arable, geometry, area_m2),
+        baseline_share=_share(overlays.land, geometry, area_m2),
+        pbf_overlap_m2=None if overlays.pbf is None else overlays.pbf.overlap_m2(geometry),
+        overlaps_m2={name: o.overlap_m2(geometry) for name, o in overlays.siting.items()},
+        pixels=None if covered is None else _count(covered, evidence, rules),
+        slope=None if covered is None else _slope(covered, evidence.slope_deg, rules.slp_01),
+    )
+
+
+def _share(overlay: Overlay | None, geometry: shapely.Geometry, area_m2: float) -> float | None:
+    return None if overlay is None else overlay.overlap_m2(geometry) / area_m2
+
+
+def _count(cover: Cover, evidence: Evidence, rules: AcceptanceRules) -> PixelCounts:
+    inner = cover.interior(rules.pixels.interior_cover.value)
+    counts: dict[str, int] = {}
+    if evidence.clear_looks_after is not None:
+        enough = sample(evidence.clear_looks_after, inner, 0) >= rules.pixels.min_looks.value
+        counts |= _count_after(evidence.land_cover_after, inner, enough)
+        seasons = rules.new_04.min_seasons.value
+        counts |= _count_cycles(evidence.crop_cycles_after, inner, enough, seasons)
+    if evidence.land_cover_before is not None:
+        classes = sample(evidence.land_cover_before, inner, NODATA)
+        counts["seen_before"] = int((classes != NODATA).sum())
+        counts["crop_before"] = int(np.isin(classes, list(CROPLAND)).sum())
+    return PixelCounts(n_px=inner.fraction.size, **counts)
+
+
+def _count_after(
+    land_cover: NDArray[np.uint8] | None, inner: Cover, enough: Bools
+) -> dict[str, int]:
+    if land_cover is None:
+        return {}
+    classes = np.where(enough, sample(land_cover, inner, NODATA), NODATA)
+    seen = int((classes != NODATA).sum())
+    crop = int(np.isin(classes, list(CROPLAND)).sum())
+    bare = int((classes == LandCover.BARE).sum())
+    built = int(np.isin(classes, list(SEALED)).sum())
+    return {"seen": seen, "crop": crop, "bare": bare, "built": built, "other": seen - crop - bare}
+
+
+def _count_cycles(
+    cycles: NDArray[np.uint8] | None, inner: Cover, enough: Bools, seasons: int
+) -> dict[str, int]:
+    if cycles is None:
+        return {}
+    values = sample(cycles, inner, CYCLES_NOT_SEEN)
+    known = enough & (values != CYCLES_NOT_SEEN)
+    return {"cycles_seen": int(known.sum()), "cropped": int((known & (values >= seasons)).sum())}
+
+
+def _slope(
+    cover: Cover, slope_deg: NDArray[np.float32] | None, rule: SlopeRule
+) -> SlopeSummary | None:
+    if slope_deg is None:
+        return None
+    slope = sample(slope_deg, cover, np.nan)
+    known = np.isfinite(slope)
+    weight, total = cover.fraction, cover.fraction.sum()
+    if not known.any():
+        return SlopeSummary(float("nan"), 0.0, 1.0, "")
+    grades = np.searchsorted(rule.grade_limits.values, slope[known], side="left")
+    per_grade = np.bincount(grades, weights=weight[known])
+    return SlopeSummary(
+        mean_deg=float(np.average(slope[known], weights=weight[known])),
+        steep_share=float(weight[known & (slope > rule.steep_above.value)].sum() / total),
+        unknown_share=float(weight[~known].sum() / total),
+        grade=str(int(per_grade.argmax()) + 1),
+    )

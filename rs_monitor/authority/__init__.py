@@ -1,0 +1,1 @@
+"""Authority vectors: layer schemas and readers, land-code systems, official area."""

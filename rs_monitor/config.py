@@ -1,0 +1,409 @@
+"""What a user may say about a job: TOML through pydantic, every mistake reported at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rs_monitor.errors import ConfigError
+
+DATA_VARIABLE = "RS_MONITOR_DATA"
+"""Environment variable that names the folder ``data:`` paths start from."""
+
+
+class Model(BaseModel):
+    """Base of every settings table: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Period(Model):
+    """A closed span of days."""
+
+    start: dt.date = Field(description="first day")
+    end: dt.date = Field(description="last day, included")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    def contains(self, day: dt.date) -> bool:
+        """Whether a day lies in the period."""
+        return self.start <= day <= self.end
+
+
+class Periods(Model):
+    """The two states compared."""
+
+    before: Period
+    after: Period
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.after.start <= self.before.end:
+            raise ValueError(
+                f"after starts {self.after.start}, inside or ahead of before (ends "
+                f"{self.before.end}); the periods must not overlap"
+            )
+        return self
+
+
+class CatalogSettings(Model):
+    """Where the imagery is found."""
+
+    kind: Literal["api", "static", "geoparquet"] = Field(
+        description="api: a STAC API by URL; static: a catalog.json; geoparquet: an indexed folder"
+    )
+    href: str = Field(min_length=1, description="URL or path; data:NAME starts from --data")
+    collections: tuple[str, ...] = Field((), description="collections to search; empty = all")
+
+
+class ImagerySettings(Model):
+    """What is loaded from each scene."""
+
+    bands: tuple[str, ...] = Field(min_length=1, description="common names, in output order")
+    mask: Literal["scl", "none"] = Field(
+        description="how clear pixels are told; none = not screened"
+    )
+    mask_band: str | None = Field(None, description="band that carries the mask, e.g. scl")
+    max_cloud_fraction: float = Field(1.0, ge=0, le=1, description="scenes above are not searched")
+    resampling: Literal["nearest", "bilinear", "cubic"] = Field(
+        "bilinear", description="for bands on another grid; masks are always nearest"
+    )
+    quantity: Literal["reflectance", "dn"] = Field(
+        description="reflectance: scale and offset of the items are applied; dn: raw numbers"
+    )
+
+    @model_validator(mode="after")
+    def _mask_named(self) -> Self:
+        if (self.mask == "none") != (self.mask_band is None):
+            raise ValueError("mask_band must be given exactly when mask is not 'none'")
+        return self
+
+
+class GridSettings(Model):
+    """The pixel grid of every zone."""
+
+    resolution_m: float = Field(gt=0, description="pixel edge, metres")
+    block_px: int = Field(512, ge=64, le=4096, description="edge of a statistics block, pixels")
+
+
+class LayerSettings(Model):
+    """One vector layer."""
+
+    path: str = Field(min_length=1, description="file; data:NAME starts from --data")
+    layer: str | None = Field(None, description="layer inside the file")
+
+
+class LandLayerSettings(LayerSettings):
+    """The baseline survey layer (DLTB)."""
+
+    code_system: Literal["survey3", "guide2023"] = Field(
+        description="the codes of the two systems collide, so the system must be named"
+    )
+
+
+class ZonesSettings(LayerSettings):
+    """Remediation zones."""
+
+    id_field: str = Field("zone_id", description="field with the zone's id")
+
+
+class AuthoritySettings(Model):
+    """Authority vectors; what is absent makes its rules not_evaluated."""
+
+    land: LandLayerSettings | None = None
+    pbf: LayerSettings | None = None
+    redline: LayerSettings | None = None
+    udb: LayerSettings | None = None
+    permits: LayerSettings | None = None
+
+
+class DemSettings(Model):
+    """Elevation: a local file or an asset of the catalogue."""
+
+    path: str = Field(min_length=1, description="file; data:NAME starts from --data")
+    vertical_datum: str = Field(min_length=1, description="e.g. EPSG:5773; 'unknown' is recorded")
+
+
+class IrMad(Model):
+    """Two-date change by iteratively reweighted multivariate alteration detection."""
+
+    method: Literal["irmad"]
+    threshold: Literal["kmeans", "chi2"] = Field(description="how the change mask is cut")
+    p_value: float | None = Field(None, gt=0, lt=1, description="for chi2: no-change probability")
+    max_iterations: int = Field(50, ge=1, le=500)
+    tolerance: float = Field(1e-3, gt=0, description="largest move of a canonical correlation")
+
+    @model_validator(mode="after")
+    def _p_given(self) -> Self:
+        if (self.threshold == "chi2") != (self.p_value is not None):
+            raise ValueError("p_value must be given exactly when threshold is 'chi2'")
+        return self
+
+
+class Posterior(Model):
+    """Post-classification comparison on class probabilities of two seasons."""
+
+    method: Literal["posterior"]
+
+
+class LandCoverSettings(Model):
+    """Land cover of both periods."""
+
+    source: Literal["survey"] = Field(description="train on the county's own survey layer")
+    trees: int = Field(100, ge=10, le=1000)
+    samples_per_class: int = Field(1500, ge=50, le=50_000)
+    seed: int = Field(0, ge=0)
+
+
+class ClaimsSettings(LayerSettings):
+    """Claims of new arable land."""
+
+
+class RulesSettings(Model):
+    """Which rule files apply."""
+
+    findings: str = Field("findings-guide-2024", description="name or path of a rule file")
+    acceptance: str = Field("acceptance-guide-2024", description="name or path of a rule file")
+    detection: str = Field("detection", description="name or path of the detection thresholds")
+
+
+class ClusterSettings(Model):
+    """Where the work runs; never changes a result."""
+
+    kind: Literal["threads", "local", "scheduler"] = Field("threads")
+    workers: int = Field(2, ge=1, le=1024)
+    address: str | None = Field(None, description="for scheduler: its address")
+    chunk_px: int = Field(1024, ge=32, description="edge of a dask chunk, pixels")
+    memory_gb: float = Field(4.0, gt=0, description="a worker's memory limit")
+
+    @model_validator(mode="after")
+    def _address_given(self) -> Self:
+        if (self.kind == "scheduler") != (self.address is not None):
+            raise ValueError("address must be given exactly when kind is 'scheduler'")
+        return self
+
+
+class RegisterSettings(Model):
+    """Where patches, findings and decisions of all runs are kept."""
+
+    path: str | None = Field(None, description="GeoPackage; default: register.gpkg beside the run")
+
+
+class DetectionRules(Model):
+    """Thresholds of detection; read from ``configs/rules``, each with its origin."""
+
+    id: str
+    version: str
+    basis: str = Field(description="document and clause the numbers come from")
+    min_looks: int = Field(ge=1, description="clear looks a period needs, else not seen")
+    min_patch_px: int = Field(ge=1, description="smaller groups of changed pixels are dropped")
+    min_detect_px: int = Field(ge=1, description="from here on detect_only")
+    min_reliable_px: int = Field(ge=1, description="from here on measured")
+    change_probability: float = Field(gt=0, lt=1, description="posterior probability of a change")
+    cycle_low_ndvi: float = Field(gt=-1, lt=1, description="at or below, the ground is bare")
+    cycle_high_ndvi: float = Field(gt=-1, lt=1, description="at or above, the canopy is closed")
+    line_width_m: float = Field(gt=0, description="mean width up to which a sealed patch is a road")
+    line_elongation: float = Field(gt=1, description="length over width from which it is a road")
+
+
+class RunConfig(Model):
+    """One job."""
+
+    schema_version: Literal[1] = Field(description="format of this file")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="short name of the job")
+    purpose: str = Field("", description="who asked and why; goes into the manifest")
+    synthetic: bool = Field(False, description="true: every product is labelled synthetic")
+    catalog: CatalogSettings
+    imagery: ImagerySettings
+    periods: Periods
+    grid: GridSettings
+    zones: ZonesSettings | None = None
+    authority: AuthoritySettings = Field(default_factory=AuthoritySettings)
+    dem: DemSettings | None = None
+    change: IrMad | Posterior = Field(discriminator="method")
+    land_cover: LandCoverSettings | None = None
+    rules: RulesSettings = Field(default_factory=RulesSettings)
+    register_: RegisterSettings = Field(default_factory=RegisterSettings, alias="register")
+    claims: ClaimsSettings | None = None
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    on_failure: Literal["record", "stop"] = Field(
+        "record", description="record: name the failed item or block and go on (exit code 3)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.change.method == "posterior" and self.land_cover is None:
+            raise ValueError("change.method 'posterior' compares land cover: add [land_cover]")
+        if self.land_cover is not None and self.authority.land is None:
+            raise ValueError("land_cover.source 'survey' needs the table [authority.land]")
+        return self
+
+
+def data_root() -> Path:
+    """Folder that holds ``configs`` and ``models``: inside the wheel or the checkout."""
+    package = Path(__file__).parent
+    installed = package / "_data"
+    return installed if installed.is_dir() else package.parent
+
+
+def find_rules(name_or_path: str, base: Path) -> Path:
+    """Find a rule file by path or by its name in the shipped ``configs/rules``.
+
+    Raises
+    ------
+    ConfigError
+        Names the shipped rule files when nothing fits.
+    """
+    candidates = [base / name_or_path, data_root() / "configs" / "rules" / f"{name_or_path}.toml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    shipped = sorted(p.stem for p in (data_root() / "configs" / "rules").glob("*.toml"))
+    raise ConfigError(name_or_path, [f"no such rule file; shipped are {', '.join(shipped)}"])
+
+
+Table = TypeVar("Table", bound=BaseModel)
+
+
+def load_table(path: Path, model: type[Table]) -> Table:
+    """Read a TOML file into a model.
+
+    Raises
+    ------
+    ConfigError
+        Lists every mistake with file, key and expectation.
+    """
+    try:
+        return model.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(str(path), problems_of(error)) from None
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read and check a job file.
+
+    Parameters
+    ----------
+    path : Path
+        TOML file.
+    overrides : mapping, optional
+        Dotted keys from the command line, e.g. ``{"cluster.workers": 4}``.
+
+    Raises
+    ------
+    ConfigError
+        Lists every mistake with file, key and expectation.
+    """
+    return parse_config(read_toml(path), source=str(path), overrides=overrides)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a syntax error or missing file becomes a ConfigError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["no such file; give the path of a TOML job file"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
+
+
+def parse_config(
+    raw: Mapping[str, Any], *, source: str, overrides: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Check a parsed job table; see :func:`load_config`."""
+    merged = _merge(raw, overrides or {})
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(source, problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """One line per mistake: key, expectation, what was got."""
+    return [_problem(detail) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; remove it or check its spelling"
+    if kind == "missing":
+        return f"{key}: missing; it is required"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    got = detail.get("input")
+    shown = "" if isinstance(got, Mapping) else f"; got {got!r}"
+    return f"{key}: {message}{shown}"
+
+
+def _merge(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {
+        key: _merge(value, {}) if isinstance(value, Mapping) else value
+        for key, value in raw.items()
+    }
+    for dotted, value in overrides.items():
+        *tables, leaf = dotted.split(".")
+        table = merged
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[leaf] = value
+    return merged
+
+
+def origins(
+    config: RunConfig, raw: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> dict[str, tuple[Any, str]]:
+    """Every leaf of a config with where it came from: file, default or command line."""
+    leaves = dict(_leaves(config.model_dump(mode="json")))
+    given = dict(_leaves(raw))
+    return {key: (value, _origin(key, given, overrides)) for key, value in leaves.items()}
+
+
+def _origin(key: str, given: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    if key in overrides:
+        return "command line"
+    return "file" if key in given else "default"
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            rows += _leaves(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def resolve_path(text: str, *, base: Path, data: Path | None) -> Path:
+    """Turn a path of a job file into a real one.
+
+    Parameters
+    ----------
+    text : str
+        ``data:NAME`` starts from the data folder, a relative path from ``base``.
+    base : Path
+        Folder of the job file.
+    data : Path, optional
+        ``--data``; without it the environment variable ``RS_MONITOR_DATA``.
+    """
+    if text.startswith("data:"):
+        root = data or (Path(os.environ[DATA_VARIABLE]) if DATA_VARIABLE in os.environ else None)
+        if root is None:
+            raise ConfigError(
+                text,
+                [f"needs a data folder; pass --data DIR or set the variable {DATA_VARIABLE}"],
+            )
+        return root / text.removeprefix("data:")
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else base / path

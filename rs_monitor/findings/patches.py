@@ -1,0 +1,377 @@
+"""Changed pixels of a zone to patches with classes, dates, area and measurability."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from rs_monitor.authority.area import areas_m2
+from rs_monitor.codes import (
+    CROPLAND,
+    LAND_COVER_STYLE,
+    SEALED,
+    WOODY,
+    Change,
+    LandCover,
+    Measurability,
+)
+from rs_monitor.config import DetectionRules
+from rs_monitor.errors import GridMismatch
+from rs_monitor.findings.identity import patch_id
+from rs_monitor.findings.kinds import change_kind
+from rs_monitor.grid import require_projected
+from rs_monitor.register.records import PATCH, record_frame
+
+UNKNOWN = "unknown"
+"""Class name of a patch without land cover."""
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+_LOOKS_PERCENTILE = 10
+_CLASSES = int(max(LandCover)) + 1
+
+_LIKE: tuple[frozenset[LandCover], ...] = (
+    CROPLAND,
+    WOODY,
+    SEALED,
+    frozenset({LandCover.WATER, LandCover.WETLAND}),
+)
+"""Classes after a change that never part a group of changed pixels."""
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ZoneMaps:
+    """Maps of one zone on one grid.
+
+    Attributes
+    ----------
+    zone_id : str
+        Zone.
+    geobox : GeoBox
+        Projected grid of every array, shape (height, width).
+    change : ndarray of uint8
+        Values of :class:`rs_monitor.codes.Change`.
+    magnitude : ndarray of float32
+        Change magnitude; NaN where not seen.
+    probability : ndarray of float32, optional
+        Posterior probability of change, 0-1.
+    land_cover_before, land_cover_after : ndarray of uint8, optional
+        Values of :class:`rs_monitor.codes.LandCover`, 0 = nodata.
+    confidence_before, confidence_after : ndarray of float32, optional
+        Probability of the class given, 0-1.
+    slope_deg : ndarray of float32, optional
+        Slope in degrees, NaN = no elevation.
+    looks_before, looks_after : ndarray of uint16
+        Clear looks of each period.
+    first_date, last_date : date
+        Window in which the change must lie.
+    scene_ids : tuple of str
+        Scenes used.
+    vector_crs : str
+        CRS of the delivered vectors; patches are kept in it.
+    """
+
+    zone_id: str
+    geobox: GeoBox
+    change: NDArray[np.uint8]
+    magnitude: NDArray[np.float32]
+    probability: NDArray[np.float32] | None
+    land_cover_before: NDArray[np.uint8] | None
+    land_cover_after: NDArray[np.uint8] | None
+    confidence_before: NDArray[np.float32] | None
+    confidence_after: NDArray[np.float32] | None
+    slope_deg: NDArray[np.float32] | None
+    looks_before: NDArray[np.uint16]
+    looks_after: NDArray[np.uint16]
+    first_date: dt.date
+    last_date: dt.date
+    scene_ids: tuple[str, ...]
+    vector_crs: str
+
+    def __post_init__(self) -> None:
+        require_projected(self.geobox, "a patch")
+        height, width = self.geobox.shape
+        shapes = {n: a.shape for n, a in vars(self).items() if isinstance(a, np.ndarray)}
+        wrong = {name: shape for name, shape in shapes.items() if shape != (height, width)}
+        if wrong:
+            raise GridMismatch(
+                f"got {wrong} for a grid of {(height, width)}; needed every map of zone "
+                f"{self.zone_id} on its grid; load all maps on the zone's grid"
+            )
+
+
+def delineate(maps: ZoneMaps, rules: DetectionRules) -> gpd.GeoDataFrame:
+    """Outline the changed pixels of a zone as patches.
+
+    Parameters
+    ----------
+    maps : ZoneMaps
+        Maps of the whole zone, so that no patch is cut by a block.
+    rules : DetectionRules
+        Smallest group, limits of measurability, looks needed, shape of a road.
+
+    Returns
+    -------
+    GeoDataFrame
+        Columns of :data:`rs_monitor.register.records.PATCH`, in ``maps.vector_crs``, largest patch
+        first, then by id.
+
+    Notes
+    -----
+    A group is 8-connected. Where it holds parts of different classes after the change that are
+    each large enough to be measured (``min_reliable_px``), it is parted between them; smaller
+    parts join the nearest one of their group. Outlines are pixel edges, unsmoothed: the area is
+    that of the pixels, the perimeter is that of a staircase.
+    """
+    labels = _label(maps, rules)
+    count = int(labels.max(initial=0))
+    if count == 0:
+        return record_frame({column.name: [] for column in PATCH}, PATCH, [], maps.vector_crs)
+    outlines = _outlines(labels, maps.geobox)
+    frame = gpd.GeoSeries(outlines, crs=str(maps.geobox.crs)).to_crs(maps.vector_crs)
+    columns = {
+        **_shape_columns(outlines, areas_m2(gpd.GeoDataFrame(geometry=frame))),
+        **_pixel_columns(maps, labels, count),
+        **_constant_columns(maps, count),
+        "patch_id": _patch_ids(maps, outlines),
+    }
+    columns["measurability"] = _measurability(columns, rules)
+    columns["kind"] = _kinds(columns, rules)
+    patches = record_frame(_named(columns), PATCH, frame, maps.vector_crs)
+    return _in_order(patches)
+
+
+def _in_order(patches: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    order = np.lexsort((patches["patch_id"].astype(str), -patches["area_m2"].to_numpy()))
+    return patches.iloc[order].reset_index(drop=True)
+
+
+def _label(maps: ZoneMaps, rules: DetectionRules) -> Labels:
+    changed = maps.change == Change.CHANGE
+    groups: Labels = ndimage.label(changed, structure=_EIGHT, output=np.int32)[0]
+    if maps.land_cover_after is not None:
+        core_px = max(rules.min_reliable_px, rules.min_patch_px)
+        groups = _part(groups, maps.land_cover_after, core_px)
+    return _drop_small(groups, rules.min_patch_px)
+
+
+def _part(groups: Labels, after: NDArray[np.uint8], core_px: int) -> Labels:
+    """Part groups between their large cores of one class; every group keeps at least one part."""
+    cores = np.zeros_like(groups)
+    like = _like_after()[after]
+    for code in np.unique(like[groups > 0]):
+        if code:
+            parts: Labels = ndimage.label(
+                (groups > 0) & (like == code), structure=_EIGHT, output=np.int32
+            )[0]
+            parts = _drop_small(parts, core_px)
+            cores = np.where(parts > 0, parts + cores.max(initial=0), cores)
+    has_core = np.zeros(int(groups.max(initial=0)) + 1, dtype=bool)
+    has_core[np.unique(groups[cores > 0])] = True
+    whole = (groups > 0) & ~has_core[groups]
+    markers = np.where(whole, groups + cores.max(initial=0), cores)
+    flat = np.zeros(groups.shape, dtype=np.uint8)
+    flooded = watershed(flat, markers=markers, mask=groups > 0, connectivity=2)
+    return _renumber(flooded.astype(np.int32))
+
+
+def _like_after() -> NDArray[np.uint8]:
+    """Code of the coarse group of every class, by class code; 0 = no class."""
+    table = np.arange(_CLASSES, dtype=np.uint8)
+    for members in _LIKE:
+        table[sorted(members)] = min(members)
+    return table
+
+
+def _drop_small(labels: Labels, min_px: int) -> Labels:
+    sizes = np.bincount(labels.ravel())
+    kept = np.where(sizes[labels] >= min_px, labels, 0)
+    return _renumber(kept)
+
+
+def _renumber(labels: Labels) -> Labels:
+    """Number labels 1..n in the order of their first pixel."""
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.zeros(values.size, dtype=np.int32)
+    present = values > 0
+    rank[np.flatnonzero(present)[np.argsort(first[present])]] = np.arange(1, present.sum() + 1)
+    return rank[inverse].reshape(labels.shape)
+
+
+def _outlines(labels: Labels, geobox: GeoBox) -> NDArray[np.object_]:
+    """Pixel outlines of the labels 1..n, one valid (multi)polygon each, in the grid's CRS."""
+    found = rasterio.features.shapes(
+        labels, mask=labels > 0, connectivity=4, transform=geobox.affine
+    )
+    rings, owners, values = [], [], []
+    for owner, (geometry, value) in enumerate(found):
+        rings.extend(geometry["coordinates"])
+        owners.extend([owner] * len(geometry["coordinates"]))
+        values.append(int(value))
+    sizes = [len(ring) for ring in rings]
+    points = np.concatenate([np.asarray(ring, dtype=np.float64) for ring in rings])
+    lines = _array(shapely.linearrings(points, indices=np.repeat(np.arange(len(rings)), sizes)))
+    polygons = _array(shapely.polygons(lines, indices=np.asarray(owners)))
+    order = np.argsort(values, kind="stable")
+    shapes = _array(shapely.multipolygons(polygons[order], indices=np.asarray(values)[order] - 1))
+    single = shapely.get_num_geometries(shapes) == 1
+    shapes[single] = shapely.get_geometry(shapes[single], 0)
+    return _array(shapely.make_valid(shapes))
+
+
+def _array(geometries: object) -> NDArray[np.object_]:
+    return np.asarray(geometries, dtype=object)
+
+
+def _shape_columns(
+    outlines: NDArray[np.object_], areas: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    perimeter = shapely.length(outlines)
+    return {
+        "area_m2": areas,
+        "perimeter_m": perimeter,
+        "width_m": 2.0 * areas / perimeter,
+        "elongation": _elongation(outlines),
+    }
+
+
+def _elongation(outlines: NDArray[np.object_]) -> NDArray[np.float64]:
+    boxes = shapely.get_exterior_ring(shapely.oriented_envelope(outlines))
+    corners = shapely.get_coordinates(boxes).reshape(len(outlines), 5, 2)
+    edges = np.linalg.norm(np.diff(corners[:, :3], axis=1), axis=2)
+    return np.asarray(edges.max(axis=1) / edges.min(axis=1), dtype=np.float64)
+
+
+def _pixel_columns(
+    maps: ZoneMaps, labels: Labels, count: int
+) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    inside = labels > 0
+    of = labels[inside] - 1
+    columns: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {
+        "n_px": np.bincount(of, minlength=count),
+        "magnitude": _mean(of, maps.magnitude[inside], count),
+        "looks_before": _low_looks(of, maps.looks_before[inside], count),
+        "looks_after": _low_looks(of, maps.looks_after[inside], count),
+    }
+    for name, optional in (("probability", maps.probability), ("slope_deg", maps.slope_deg)):
+        columns[name] = (
+            np.full(count, np.nan) if optional is None else _mean(of, optional[inside], count)
+        )
+    for period in ("before", "after"):
+        cover = getattr(maps, f"land_cover_{period}")
+        confidence = getattr(maps, f"confidence_{period}")
+        codes, prob = _majority(
+            of,
+            None if cover is None else cover[inside],
+            None if confidence is None else confidence[inside],
+            count,
+        )
+        columns[f"class_{period}"], columns[f"prob_{period}"] = codes, prob
+    return columns
+
+
+def _mean(of: NDArray[np.int32], values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    """Mean of the finite values of each patch; NaN where none is."""
+    finite = np.isfinite(values)
+    total = np.bincount(of[finite], values[finite].astype(np.float64), minlength=count)
+    number = np.bincount(of[finite], minlength=count)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _low_looks(of: NDArray[np.int32], looks: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+    """10th percentile of the looks of each patch, rounded down to a value that occurs."""
+    ordered = looks[np.lexsort((looks, of))]
+    sizes = np.bincount(of, minlength=count)
+    starts = np.cumsum(sizes) - sizes
+    position = starts + (sizes - 1) * _LOOKS_PERCENTILE // 100
+    return np.asarray(ordered[position], dtype=np.int64)
+
+
+def _majority(
+    of: NDArray[np.int32],
+    cover: NDArray[np.uint8] | None,
+    confidence: NDArray[np.float32] | None,
+    count: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Class with the largest sum of confidence, and that sum per pixel (a lower bound)."""
+    if cover is None:
+        return np.zeros(count, dtype=np.int64), np.full(count, np.nan)
+    weight = np.ones(cover.size) if confidence is None else np.nan_to_num(confidence)
+    votes = np.bincount(
+        of.astype(np.int64) * _CLASSES + cover, weight, minlength=count * _CLASSES
+    ).reshape(count, _CLASSES)
+    votes[:, 0] = 0.0
+    winner = np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), 0)
+    share = votes.max(axis=1) / np.bincount(of, minlength=count)
+    known = (winner > 0) & (confidence is not None)
+    return winner, np.where(known, share, np.nan)
+
+
+def _constant_columns(maps: ZoneMaps, count: int) -> dict[str, list[str]]:
+    constants = {
+        "zone_id": maps.zone_id,
+        "first_date": maps.first_date.isoformat(),
+        "last_date": maps.last_date.isoformat(),
+        "scene_ids": ";".join(maps.scene_ids),
+    }
+    return {name: [value] * count for name, value in constants.items()}
+
+
+def _measurability(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:
+    n_px, before, after = (
+        np.asarray(columns[name]) for name in ("n_px", "looks_before", "looks_after")
+    )
+    blind = (n_px < rules.min_detect_px) | (np.minimum(before, after) < rules.min_looks)
+    small = n_px < rules.min_reliable_px
+    words = np.where(
+        blind,
+        Measurability.CANNOT_DECIDE.value,
+        np.where(small, Measurability.DETECT_ONLY.value, Measurability.MEASURED.value),
+    )
+    return [str(word) for word in words]
+
+
+def _kinds(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:
+    names = ("class_before", "class_after", "width_m", "elongation")
+    rows = zip(*(np.asarray(columns[name]) for name in names), strict=True)
+    return [
+        change_kind(
+            LandCover(int(before)) if before else None,
+            LandCover(int(after)) if after else None,
+            width_m=float(width),
+            elongation=float(elongation),
+            rules=rules,
+        ).value
+        for before, after, width, elongation in rows
+    ]
+
+
+def _named(columns: Mapping[str, object]) -> dict[str, object]:
+    named = dict(columns)
+    for name in ("class_before", "class_after"):
+        codes = np.asarray(columns[name])
+        named[name] = [LAND_COVER_STYLE[int(c)].name if c else UNKNOWN for c in codes]
+    return named
+
+
+def _patch_ids(maps: ZoneMaps, outlines: NDArray[np.object_]) -> list[str]:
+    """Ids from zone, window and outline on the grid, rounded to a centimetre."""
+    rounded = shapely.normalize(shapely.transform(outlines, lambda xy: np.round(xy, 2) + 0.0))
+    crs = pyproj.CRS(str(maps.geobox.crs)).to_string()
+    window = f"{maps.first_date.isoformat()}/{maps.last_date.isoformat()}"
+    return [
+        patch_id(maps.zone_id, window, crs, outline)
+        for outline in shapely.to_wkb(rounded, hex=True, byte_order=1)
+    ]

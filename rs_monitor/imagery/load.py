@@ -1,0 +1,355 @@
+"""Lazy cubes: found scenes on one grid, nothing read until something is computed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pyproj
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from rasterio.enums import Resampling
+
+from rs_monitor.codes import Quantity
+from rs_monitor.errors import CatalogError, ConfigError, MissingCRS, NoObservations, QuantityError
+from rs_monitor.imagery.catalog import SceneItem, format_utc
+from rs_monitor.imagery.chunks import Encoding, lazy_band
+from rs_monitor.imagery.naming import CATEGORICAL
+from rs_monitor.imagery.pixels import (
+    Source,
+    Span,
+    read_header,
+)
+
+_FITS_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Scenes of one solar day, platform and calibration: one step of the time axis."""
+
+    when: dt.datetime
+    items: tuple[SceneItem, ...]
+
+
+def load_cube(
+    items: Sequence[SceneItem],
+    *,
+    geobox: GeoBox,
+    bands: Sequence[str],
+    resampling: str = "bilinear",
+    chunk_px: int = 1024,
+    window: tuple[slice, slice] | None = None,
+    categorical: Collection[str] = CATEGORICAL,
+) -> xr.Dataset:
+    """Describe the cube of some scenes on a grid; pixels are read when it is computed.
+
+    Parameters
+    ----------
+    items : sequence of SceneItem
+        Scenes; the order does not matter.
+    geobox : GeoBox
+        Target grid. A source on the same grid is read plainly, any other is warped.
+    bands : sequence of str
+        Band names; every scene must have them.
+    resampling : str
+        Method for warped bands (GDAL name); bands of codes are always ``nearest``.
+    chunk_px : int
+        Edge of a dask chunk in pixels.
+    window : tuple of slice, optional
+        Rows and columns of ``geobox``: only that part is loaded, with the values a full load has.
+    categorical : collection of str
+        Further bands of codes, beside those the items mark themselves.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims ``time, y, x``; one variable per band in the dtype of its sources (float32, NaN where
+        they disagree about dtype or nodata), with attrs ``nodata`` and, where it is the same for
+        all times, ``scale`` and ``offset``. Coords ``item_ids`` (ids joined by ``;``),
+        ``platform`` and per band ``<band>_scale`` and ``<band>_offset`` along time. Attribute
+        ``quantity`` is ``dn``.
+
+    Raises
+    ------
+    NoObservations
+        Without items.
+    CatalogError
+        If a scene lacks a band or declares a nodata value its dtype cannot hold.
+    ReadError
+        When computed: a file that cannot be read after every retry, or ends inside the grid
+        although no nodata value is declared.
+
+    Notes
+    -----
+    Scenes of one solar day and platform form one time step: the first valid value in the order of
+    datetime and id. Scenes that differ in scale or offset are never merged.
+    """
+    _check_request(items, geobox, bands, resampling)
+    ordered = sorted(items, key=lambda item: (item.datetime, item.id))
+    looks = _looks(ordered, bands, geobox)
+    span = _span(geobox, window)
+    variables = {
+        name: _variable(name, looks, geobox, span, chunk_px, resampling, categorical)
+        for name in bands
+    }
+    part = geobox[span.y0 : span.y1, span.x0 : span.x1]
+    coords: dict[Any, Any] = dict(xr_coords(part, dims=("y", "x")))
+    coords |= _time_coords(looks, bands)
+    return xr.Dataset(variables, coords=coords, attrs={"quantity": str(Quantity.DN)})
+
+
+def load_dem(
+    path: Path,
+    *,
+    geobox: GeoBox,
+    window: tuple[slice, slice] | None = None,
+    resampling: str = "bilinear",
+    chunk_px: int = 1024,
+) -> xr.DataArray:
+    """Describe elevation from a local file on a grid; read when computed.
+
+    Parameters
+    ----------
+    path : Path
+        Single-band raster of heights in metres.
+    geobox : GeoBox
+        Target grid.
+    window : tuple of slice, optional
+        Rows and columns of ``geobox`` to load.
+    resampling : str
+        Method where the grids differ.
+    chunk_px : int
+        Edge of a dask chunk in pixels.
+
+    Returns
+    -------
+    xr.DataArray
+        float32, dims ``y, x``, NaN where there is no height, attrs ``units`` = m. The vertical
+        datum is not in the file: the caller records it.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened.
+    """
+    _check_geobox(geobox)
+    _, nodata = _header(str(path), 1)
+    span = _span(geobox, window)
+    source = Source(path.name, "dem", str(path), 1, nodata)
+    encoding = Encoding("float32", float("nan"))
+    data = lazy_band("dem", [[source]], encoding, geobox, span, chunk_px, resampling)[0]
+    part = geobox[span.y0 : span.y1, span.x0 : span.x1]
+    coords = xr_coords(part, dims=("y", "x"))
+    attrs = {"units": "m", "nodata": float("nan"), "grid_mapping": "spatial_ref"}
+    return xr.DataArray(data, dims=("y", "x"), coords=coords, attrs=attrs, name="dem")
+
+
+def to_reflectance(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
+    """Turn raw numbers into reflectance, lazily.
+
+    Parameters
+    ----------
+    cube : xr.Dataset
+        As from :func:`load_cube`.
+    bands : sequence of str
+        Bands to turn; other variables stay as they are.
+
+    Returns
+    -------
+    xr.Dataset
+        float32 0-1, NaN = not seen, attribute ``quantity`` = ``reflectance``.
+
+    Raises
+    ------
+    QuantityError
+        If the cube is not ``dn``, or a band of integers states no scale.
+    """
+    got = cube.attrs.get("quantity")
+    if got != Quantity.DN:
+        raise QuantityError(f"got a cube of {got}; needed dn; reflectance is computed once only")
+    out = cube.copy()
+    for name in bands:
+        out[name] = _reflectance(cube, name)
+        out = out.drop_vars([f"{name}_scale", f"{name}_offset"])
+    out.attrs = {**cube.attrs, "quantity": str(Quantity.REFLECTANCE)}
+    return out
+
+
+def _reflectance(cube: xr.Dataset, name: str) -> xr.DataArray:
+    band = cube[name]
+    scale, offset = cube[f"{name}_scale"], cube[f"{name}_offset"]
+    if np.issubdtype(band.dtype, np.integer) and bool((scale == 1).any()):
+        which = str(cube["item_ids"].values[np.argmax(scale.values == 1)])
+        raise QuantityError(
+            f"band {name} of item {which} holds {band.dtype} without a reflectance scale; needed "
+            "scale and offset; declare them in the side table of the index or use quantity = 'dn'"
+        )
+    plain_scale = scale.astype("float32").drop_vars(scale.coords)
+    plain_offset = offset.astype("float32").drop_vars(offset.coords)
+    value = band.astype("float32") * plain_scale + plain_offset
+    value = value.where(valid_mask(band)).astype("float32")
+    value.attrs = {"nodata": float("nan"), "units": "1", "grid_mapping": "spatial_ref"}
+    return value
+
+
+def valid_mask(band: xr.DataArray) -> xr.DataArray:
+    """Where a band of a cube was seen: neither its nodata value nor NaN; lazy bool."""
+    valid: xr.DataArray = band.notnull()
+    nodata = band.attrs.get("nodata")
+    if nodata is not None and not np.isnan(nodata):
+        valid &= band != nodata
+    valid.attrs = {}
+    return valid
+
+
+def _check_geobox(geobox: GeoBox) -> None:
+    if geobox.crs is None:
+        raise MissingCRS("got a grid without CRS; loading needs one; assign the zone's CRS")
+
+
+def _check_request(
+    items: Sequence[SceneItem], geobox: GeoBox, bands: Sequence[str], resampling: str
+) -> None:
+    _check_geobox(geobox)
+    if not items:
+        raise NoObservations("got no scenes; at least one is needed; widen the search")
+    if resampling not in Resampling.__members__:
+        raise ConfigError(
+            "resampling", [f"{resampling!r} is unknown; use nearest, bilinear, cubic"]
+        )
+    for item in items:
+        lacking = [name for name in bands if name not in item.bands]
+        if lacking:
+            raise CatalogError(
+                f"item {item.id} lacks {', '.join(lacking)}; needed {', '.join(bands)}; it has "
+                f"{', '.join(item.bands)}"
+            )
+
+
+def _span(geobox: GeoBox, window: tuple[slice, slice] | None) -> Span:
+    rows, cols = window or (slice(None), slice(None))
+    y0, y1, y_step = rows.indices(geobox.shape.y)
+    x0, x1, x_step = cols.indices(geobox.shape.x)
+    if (y_step, x_step) != (1, 1) or y1 <= y0 or x1 <= x0:
+        raise ConfigError("window", [f"{rows}, {cols}: empty or not contiguous on {geobox.shape}"])
+    return Span(y0, y1, x0, x1)
+
+
+def _looks(items: Sequence[SceneItem], bands: Sequence[str], geobox: GeoBox) -> list[_Look]:
+    """Group by solar day at the centre of the grid, platform and calibration."""
+    shift = dt.timedelta(hours=_centre_longitude(geobox) / 15)
+    groups: dict[tuple[Any, ...], list[SceneItem]] = {}
+    for item in items:
+        calibration = tuple((item.bands[n].scale, item.bands[n].offset) for n in bands)
+        day = (item.datetime + shift).date()
+        groups.setdefault((day, item.platform, calibration), []).append(item)
+    looks = [_Look(group[0].datetime, tuple(group)) for group in groups.values()]
+    return sorted(looks, key=lambda look: (look.when, look.items[0].id))
+
+
+def _centre_longitude(geobox: GeoBox) -> float:
+    rows, cols = geobox.shape
+    x, y = geobox.affine @ (cols / 2, rows / 2)
+    to_degrees = pyproj.Transformer.from_crs(str(geobox.crs), "EPSG:4326", always_xy=True)
+    return float(to_degrees.transform(x, y)[0])
+
+
+def _time_coords(looks: Sequence[_Look], bands: Sequence[str]) -> dict[str, Any]:
+    stamps = [format_utc(look.when).removesuffix("Z") for look in looks]
+    coords: dict[str, Any] = {
+        "time": np.array(stamps, dtype="datetime64[ns]"),
+        "item_ids": ("time", np.array([";".join(i.id for i in look.items) for look in looks])),
+        "platform": ("time", np.array([look.items[0].platform for look in looks])),
+    }
+    for name in bands:
+        firsts = [look.items[0].bands[name] for look in looks]
+        coords[f"{name}_scale"] = ("time", np.array([band.scale for band in firsts]))
+        coords[f"{name}_offset"] = ("time", np.array([band.offset for band in firsts]))
+    return coords
+
+
+def _variable(
+    name: str,
+    looks: Sequence[_Look],
+    geobox: GeoBox,
+    span: Span,
+    chunk_px: int,
+    resampling: str,
+    categorical: Collection[str],
+) -> tuple[tuple[str, str, str], da.Array, dict[str, Any]]:
+    sources = [[(item, *_encoded(item, name)) for item in look.items] for look in looks]
+    encoding = _common_encoding({entry[2] for look in sources for entry in look})
+    codes = name in categorical or any(i.bands[name].categorical for k in looks for i in k.items)
+    plain = [[entry[1] for entry in look] for look in sources]
+    places = [[entry[0] for entry in look] for look in sources]
+    method = "nearest" if codes else resampling
+    data = lazy_band(name, plain, encoding, geobox, span, chunk_px, method, places)
+    return ("time", "y", "x"), data, _attributes(looks, name, encoding)
+
+
+def _attributes(looks: Sequence[_Look], name: str, encoding: Encoding) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"grid_mapping": "spatial_ref"}
+    if encoding.nodata is not None:
+        integer = np.issubdtype(np.dtype(encoding.dtype), np.integer)
+        attrs["nodata"] = int(encoding.nodata) if integer else encoding.nodata
+    calibrations = {(i.bands[name].scale, i.bands[name].offset) for k in looks for i in k.items}
+    if len(calibrations) == 1:
+        attrs["scale"], attrs["offset"] = calibrations.pop()
+    return attrs
+
+
+def _encoded(item: SceneItem, name: str) -> tuple[Source, Encoding]:
+    """Source of a band and its encoding; the file header fills what the metadata omit."""
+    band = item.bands[name]
+    dtype, nodata = band.dtype, band.nodata
+    if dtype is None or nodata is None:
+        found_dtype, found_nodata = _header(band.href, band.index)
+        dtype = dtype or found_dtype
+        nodata = found_nodata if nodata is None else nodata
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        encoding = Encoding(dtype, float("nan") if nodata is None else nodata)
+    else:
+        _check_nodata(item, name, kind, nodata)
+        encoding = Encoding(dtype, nodata)
+    return Source(item.id, name, band.href, band.index, nodata), encoding
+
+
+def _check_nodata(item: SceneItem, name: str, kind: np.dtype[Any], nodata: float | None) -> None:
+    if nodata is None:
+        return
+    limits = np.iinfo(kind)
+    if not limits.min <= nodata <= limits.max or nodata != int(nodata):
+        raise CatalogError(
+            f"item {item.id}, band {name}: nodata {nodata:g} cannot occur in {kind}; correct it in "
+            "the catalogue or the side table"
+        )
+
+
+def _header(href: str, index: int) -> tuple[str, float | None]:
+    local = Path(href)
+    stamp = local.stat().st_mtime_ns if "://" not in href and local.exists() else 0
+    return _cached_header(href, index, stamp)
+
+
+@lru_cache(maxsize=8192)
+def _cached_header(href: str, index: int, stamp: int) -> tuple[str, float | None]:
+    del stamp
+    return read_header(href, index)
+
+
+def _common_encoding(encodings: Collection[Encoding]) -> Encoding:
+    """One encoding for all times; float with NaN where the sources disagree."""
+    distinct = {(e.dtype, str(e.nodata)): e for e in encodings}
+    if len(distinct) == 1:
+        return next(iter(distinct.values()))
+    small = all(e.dtype in _FITS_FLOAT32 for e in encodings)
+    return Encoding("float32" if small else "float64", float("nan"))

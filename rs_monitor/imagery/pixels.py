@@ -1,0 +1,365 @@
+"""Pixels of one chunk from its source files: plain reads, exact warps, retries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.crs
+import rasterio.warp
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from rs_monitor.errors import ReadError
+from rs_monitor.imagery.catalog import public_href
+
+HTTP_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_MAX_RETRY": 5,
+        "GDAL_HTTP_RETRY_DELAY": 0.2,
+        "GDAL_HTTP_RETRY_CODES": "ALL",
+        "GDAL_HTTP_CONNECTTIMEOUT": 20,
+        "GDAL_HTTP_TIMEOUT": 120,
+    }
+)
+"""GDAL options for remote files; they heal a refused connection and a passing 503."""
+
+FRESH_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/http:/vsis3/"}
+)
+"""Added when a read is repeated: GDAL remembers a failure for the life of the process."""
+
+REMOTE_ATTEMPTS = 3
+RETRY_WAIT_S = 0.5
+WARP_TILE_PX = 512
+"""A warp is computed in tiles fixed to the grid, so a window never changes a value."""
+
+WARP_TOLERANCE_PX = 0.001
+_GRID_TOLERANCE_PX = 1e-3
+_QUERY = re.compile(r"\?[^\s'\"]*")
+_FAILURES = (RasterioError, CPLE_BaseError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A target grid in plain values, cheap to ship to a worker."""
+
+    crs: str
+    transform: tuple[float, ...]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows and columns of the target grid, half open."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One band of one file."""
+
+    item_id: str
+    band: str
+    href: str
+    index: int
+    nodata: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkJob:
+    """Everything needed to make one chunk.
+
+    Attributes
+    ----------
+    sources : tuple of Source
+        In mosaic order: the first valid value of a pixel is kept.
+    grid : Grid
+        The whole target grid.
+    span : Span
+        The part of it to make.
+    dtype : str
+        Of the result; every source fits in it.
+    fill : float
+        Value of pixels that no source saw.
+    needs_cover : bool
+        No value marks "not seen": each source must cover the span.
+    resampling : str
+        GDAL name of the method, for sources on another grid.
+    """
+
+    sources: tuple[Source, ...]
+    grid: Grid
+    span: Span
+    dtype: str
+    fill: float
+    needs_cover: bool
+    resampling: str
+
+
+def read_chunk(job: ChunkJob) -> NDArray[Any]:
+    """Make one chunk: the first valid value of the sources in their order.
+
+    Returns
+    -------
+    ndarray, shape (1, rows, columns)
+        In the job's dtype, ``fill`` where no source has a valid value.
+
+    Raises
+    ------
+    ReadError
+        If a source cannot be read after every retry; a failed read never becomes nodata.
+    """
+    out = np.full(job.span.shape, job.fill, dtype=job.dtype)
+    empty = np.ones(job.span.shape, dtype=bool)
+    for source in job.sources:
+        values, valid = _read_patiently(source, job)
+        take = valid & empty
+        out[take] = values[take]
+        empty &= ~take
+        if not empty.any():
+            break
+    return out[np.newaxis]
+
+
+def read_header(href: str, index: int) -> tuple[str, float | None]:
+    """Dtype and nodata of a band, from the file header.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened.
+    """
+    source = Source("(header)", f"band {index}", href, index, None)
+    try:
+        for attempt in _attempts(href):
+            with attempt, _environment(href, attempt.retry_state.attempt_number):
+                dtype, nodata = _open_header(source)
+    except ReadError:
+        raise
+    except _FAILURES as error:
+        raise _read_error(source, error) from error
+    return dtype, None if nodata is None or np.isnan(nodata) else float(nodata)
+
+
+def _open_header(source: Source) -> tuple[str, float | None]:
+    with rasterio.open(source.href) as dataset:
+        _require_band(dataset, source)
+        return str(dataset.dtypes[source.index - 1]), dataset.nodatavals[source.index - 1]
+
+
+def is_remote(href: str) -> bool:
+    """Whether a file is reached over a network."""
+    return "://" in href
+
+
+def _attempts(href: str) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(REMOTE_ATTEMPTS if is_remote(href) else 1),
+        wait=wait_exponential(multiplier=RETRY_WAIT_S),
+        reraise=True,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, _FAILURES) and not isinstance(error, ReadError)
+
+
+def _environment(href: str, attempt: int) -> rasterio.Env:
+    if not is_remote(href):
+        return rasterio.Env()
+    return rasterio.Env(**HTTP_OPTIONS, **(FRESH_OPTIONS if attempt > 1 else {}))
+
+
+def _read_patiently(source: Source, job: ChunkJob) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    try:
+        for attempt in _attempts(source.href):
+            with attempt, _environment(source.href, attempt.retry_state.attempt_number):
+                found = _read(source, job)
+    except ReadError:
+        raise
+    except _FAILURES as error:
+        raise _read_error(source, error) from error
+    return found
+
+
+def _read_error(source: Source, error: BaseException) -> ReadError:
+    detail = _QUERY.sub("?...", str(error.__cause__ or error))
+    return ReadError(
+        f"item {source.item_id}, band {source.band}: {public_href(source.href)} could not be read "
+        f"({detail}); check that the file is whole and reachable, then run again"
+    )
+
+
+def _read(source: Source, job: ChunkJob) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    with rasterio.open(source.href) as dataset:
+        _require_fit(dataset, source, job)
+        corner = _same_grid(dataset, job.grid)
+        if corner is not None:
+            values, inside = _read_plain(dataset, source, job, corner)
+        else:
+            values = _read_warped(dataset, source, job)
+            inside = np.ones(values.shape, dtype=bool)
+    nodata = source.nodata if corner is not None else job.fill
+    return values, inside & _is_valid(values, nodata, job.needs_cover)
+
+
+def _is_valid(values: NDArray[Any], nodata: float | None, needs_cover: bool) -> NDArray[np.bool_]:
+    valid = np.ones(values.shape, dtype=bool)
+    if np.issubdtype(values.dtype, np.floating):
+        valid &= ~np.isnan(values)
+    if nodata is not None and not needs_cover and not np.isnan(nodata):
+        valid &= values != nodata
+    return valid
+
+
+def _require_band(dataset: Any, source: Source) -> None:
+    if not 1 <= source.index <= dataset.count:
+        raise ReadError(
+            f"item {source.item_id}, band {source.band}: {public_href(source.href)} has "
+            f"{dataset.count} bands; needed band {source.index}; index the folder again"
+        )
+
+
+def _require_fit(dataset: Any, source: Source, job: ChunkJob) -> None:
+    _require_band(dataset, source)
+    where = f"item {source.item_id}, band {source.band}: {public_href(source.href)}"
+    if dataset.crs is None:
+        raise ReadError(f"{where} has no CRS; one is needed to place it; assign the right one")
+    dtype = dataset.dtypes[source.index - 1]
+    if not (np.can_cast(dtype, job.dtype) or np.issubdtype(job.dtype, np.floating)):
+        raise ReadError(
+            f"{where} holds {dtype} where the catalogue says {job.dtype}; correct the catalogue "
+            "or index the folder again"
+        )
+    if job.needs_cover and not _covers(dataset, job):
+        raise ReadError(
+            f"{where} ends inside the grid and declares no nodata value, so a pixel that was not "
+            "seen could not be told from a dark one; declare nodata in the index's side table or "
+            "choose a zone inside the scene"
+        )
+
+
+def _covers(dataset: Any, job: ChunkJob) -> bool:
+    """Whether the outermost pixel centres of the span lie on the source."""
+    span, affine = job.span, Affine(*job.grid.transform)
+    rows = np.linspace(span.y0 + 0.5, span.y1 - 0.5, 17)
+    cols = np.linspace(span.x0 + 0.5, span.x1 - 0.5, 17)
+    edge = [(c, r) for c in cols for r in (rows[0], rows[-1])]
+    edge += [(c, r) for r in rows for c in (cols[0], cols[-1])]
+    xs, ys = zip(*(affine @ point for point in edge), strict=True)
+    xs, ys = rasterio.warp.transform(_crs(job.grid), dataset.crs, xs, ys)
+    inverse = ~dataset.transform
+    places = [inverse @ point for point in zip(xs, ys, strict=True)]
+    slack = 1e-6
+    return all(
+        -slack <= c <= dataset.width + slack and -slack <= r <= dataset.height + slack
+        for c, r in places
+    )
+
+
+def _crs(grid: Grid) -> rasterio.crs.CRS:
+    return rasterio.crs.CRS.from_user_input(grid.crs)
+
+
+def _same_grid(dataset: Any, grid: Grid) -> tuple[int, int] | None:
+    """Row and column of the target's corner in the source; None when the grids differ."""
+    if dataset.crs != _crs(grid):
+        return None
+    target = Affine(*grid.transform)
+    here = ~dataset.transform @ target
+    rows, cols = grid.shape
+    drift = max(abs(here.a - 1) * cols, abs(here.e - 1) * rows, abs(here.b) * rows)
+    drift = max(drift, abs(here.d) * cols)
+    col, row = round(here.c), round(here.f)
+    if max(drift, abs(here.c - col), abs(here.f - row)) > _GRID_TOLERANCE_PX:
+        return None
+    return row, col
+
+
+def _read_plain(
+    dataset: Any, source: Source, job: ChunkJob, corner: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    span = job.span
+    row, col = corner[0] + span.y0, corner[1] + span.x0
+    rows, cols = span.shape
+    r0, r1 = max(row, 0), min(row + rows, dataset.height)
+    c0, c1 = max(col, 0), min(col + cols, dataset.width)
+    values = np.full(span.shape, job.fill, dtype=job.dtype)
+    inside = np.zeros(span.shape, dtype=bool)
+    if r0 < r1 and c0 < c1:
+        part = slice(r0 - row, r1 - row), slice(c0 - col, c1 - col)
+        values[part] = dataset.read(source.index, window=Window(c0, r0, c1 - c0, r1 - r0))
+        inside[part] = True
+    return values, inside
+
+
+def _read_warped(dataset: Any, source: Source, job: ChunkJob) -> NDArray[Any]:
+    span = job.span
+    values = np.empty(span.shape, dtype=job.dtype)
+    for tile in _tiles(span, job.grid.shape):
+        buffer = _warp_tile(dataset, source, job, tile)
+        y0, y1 = max(tile.y0, span.y0), min(tile.y1, span.y1)
+        x0, x1 = max(tile.x0, span.x0), min(tile.x1, span.x1)
+        values[y0 - span.y0 : y1 - span.y0, x0 - span.x0 : x1 - span.x0] = buffer[
+            y0 - tile.y0 : y1 - tile.y0, x0 - tile.x0 : x1 - tile.x0
+        ]
+    return values
+
+
+def _warp_tile(dataset: Any, source: Source, job: ChunkJob, tile: Span) -> NDArray[Any]:
+    # Into a file in memory: rasterio guards arrays by warnings.catch_warnings, unsafe in threads.
+    rows, cols = tile.shape
+    corner = Affine(*job.grid.transform) @ Affine.translation(tile.x0, tile.y0)
+    profile = {"driver": "GTiff", "count": 1, "dtype": job.dtype, "height": rows, "width": cols}
+    with (
+        MemoryFile() as memory,
+        memory.open(**profile, crs=_crs(job.grid), transform=corner) as target,
+    ):
+        rasterio.warp.reproject(
+            rasterio.band(dataset, source.index),
+            rasterio.band(target, 1),
+            src_nodata=_warp_nodata(dataset, source),
+            dst_nodata=None if job.needs_cover else job.fill,
+            resampling=Resampling[job.resampling],
+            num_threads=1,
+            tolerance=WARP_TOLERANCE_PX,
+        )
+        values: NDArray[Any] = target.read(1)
+    return values
+
+
+def _warp_nodata(dataset: Any, source: Source) -> float | None:
+    floating = np.issubdtype(np.dtype(dataset.dtypes[source.index - 1]), np.floating)
+    if source.nodata is None:
+        return float("nan") if floating else None
+    return source.nodata
+
+
+def _tiles(span: Span, shape: tuple[int, int]) -> Iterator[Span]:
+    edge = WARP_TILE_PX
+    for y0 in range(span.y0 // edge * edge, span.y1, edge):
+        for x0 in range(span.x0 // edge * edge, span.x1, edge):
+            yield Span(y0, min(y0 + edge, shape[0]), x0, min(x0 + edge, shape[1]))

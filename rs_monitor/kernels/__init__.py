@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: one formula once, with its source and its test."""

@@ -1,0 +1,53 @@
+"""Slope of an elevation grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+SLOPE_DEPTH_PX = 1
+"""Neighbours a slope looks at on each side."""
+
+
+@njit(nogil=True)
+def _horn_gradient(dem, dx, dy, out):  # type: ignore[no-untyped-def]
+    height, width = dem.shape
+    for y in range(1, height - 1):
+        north, row, south = dem[y - 1], dem[y], dem[y + 1]
+        target = out[y]
+        for x in range(1, width - 1):
+            east = north[x + 1] + 2.0 * row[x + 1] + south[x + 1]
+            west = north[x - 1] + 2.0 * row[x - 1] + south[x - 1]
+            up = north[x - 1] + 2.0 * north[x] + north[x + 1]
+            down = south[x - 1] + 2.0 * south[x] + south[x + 1]
+            p = (east - west) / (8.0 * dx)
+            q = (up - down) / (8.0 * dy)
+            target[x] = np.sqrt(p * p + q * q) + 0.0 * row[x]
+
+
+def slope_horn_deg(dem: NDArray[np.floating], dx_m: float, dy_m: float) -> NDArray[np.float32]:
+    """Slope after Horn.
+
+    Parameters
+    ----------
+    dem : ndarray of float, shape (y, x)
+        Elevation, metres; NaN = unknown.
+    dx_m, dy_m : float
+        Pixel edges, metres, positive.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Degrees from horizontal; NaN on the outermost ring and wherever one of the nine cells
+        is unknown: unknown ground never becomes flat.
+
+    Notes
+    -----
+    Horn (1981), doi:10.1109/PROC.1981.11918: third-order finite differences weighted 1-2-1.
+    ``tests/kernels/test_terrain.py`` checks planes of known slope.
+    """
+    gradient = np.full(dem.shape, np.nan, dtype=np.float64)
+    if min(dem.shape) >= 3:
+        _horn_gradient(dem, dx_m, dy_m, gradient)
+    return np.degrees(np.arctan(gradient)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Indices, seasonal features, terrain, land cover and change as maps."""

@@ -1,0 +1,1 @@
+"""plan -> measure -> fit -> apply -> collect: the only place that knows the order."""

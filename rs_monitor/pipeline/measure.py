@@ -1,0 +1,356 @@
+"""Order of the work on blocks: observe, fit over the zone, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from rs_monitor.cluster import Outcome, Pool, run_tasks
+from rs_monitor.codes import CodeSystem
+from rs_monitor.config import DetectionRules, IrMad, LandCoverSettings, RunConfig
+from rs_monitor.errors import NoObservations
+from rs_monitor.grid import Block
+from rs_monitor.kernels.change import MadTransform, Moments
+from rs_monitor.kernels.threshold import two_means
+from rs_monitor.maps.change import chi2_threshold, fit_irmad
+from rs_monitor.maps.features import feature_names
+from rs_monitor.maps.land_cover import (
+    ForestModel,
+    Samples,
+    model_arrays,
+    pool_samples,
+    train_forest,
+)
+from rs_monitor.outputs.blocks import BlockStore
+from rs_monitor.outputs.digest import fingerprint
+from rs_monitor.pipeline.plan import Plan, ZonePlan, code_hash, grid_record, item_identity
+from rs_monitor.pipeline.tasks import (
+    APPLY,
+    OBSERVE,
+    ApplyTask,
+    BlockTask,
+    HistogramTask,
+    MomentsTask,
+    ObserveTask,
+    Receipt,
+    SampleTask,
+    apply_block,
+    histogram_block,
+    moments_block,
+    observe_block,
+    sample_block,
+    window_geobox,
+)
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Told of every block that ends."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report ``done`` of ``total`` blocks of a stage."""
+
+
+@dataclass
+class Ledger:
+    """What the tasks of a run reported.
+
+    Attributes
+    ----------
+    blocks : list of (str, str, str, str or None)
+        Zone, stage, block, and why it was computed; None = reused.
+    failures : list of (str, str, str)
+        Zone, item or block, and what happened.
+    fitted : dict of str to dict
+        Parameters fitted per zone, for the manifest.
+    """
+
+    blocks: list[tuple[str, str, str, str | None]] = field(default_factory=list)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def note(self, receipt: Receipt, stage: str) -> None:
+        """Take down one receipt."""
+        self.blocks.append((receipt.zone_id, stage, receipt.block, receipt.reason))
+        for item, why in receipt.failures:
+            self.failures.append((receipt.zone_id, item, why))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every stage of a run shares.
+
+    Attributes
+    ----------
+    plan : Plan
+    store : BlockStore
+    pool : Pool
+    rules : DetectionRules
+    progress : Progress
+    ledger : Ledger
+    """
+
+    plan: Plan
+    store: BlockStore
+    pool: Pool
+    rules: DetectionRules
+    progress: Progress
+    ledger: Ledger
+
+    def stage(
+        self, name: str, function: Callable[[Any], T], tasks: Sequence[Any]
+    ) -> list[Outcome[T]]:
+        """Run one stage and report its progress."""
+        done = 0
+
+        def tick(_: Any) -> None:
+            nonlocal done
+            done += 1
+            self.progress(name, done, len(tasks))
+
+        return run_tasks(self.pool, function, tasks, tick)
+
+
+Observed = Mapping[str, Mapping[Block, str]]
+"""Blocks that could be read, by zone, each with the fingerprint it was stored under."""
+
+
+def observe(work: Work) -> Observed:
+    """Read every block of every zone; name the blocks that could not be read."""
+    config = work.plan.config
+    tasks = [_observe_task(work, zone, block) for zone in work.plan.zones for block in zone.blocks]
+    outcomes = work.stage("observe", observe_block, tasks)
+    usable: dict[str, dict[Block, str]] = {zone.zone_id: {} for zone in work.plan.zones}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        if outcome.value is None:
+            if config.on_failure == "stop" or outcome.error is None:
+                raise outcome.error or RuntimeError("a block ended without a result")
+            block = f"block {task.at.block.name}"
+            work.ledger.failures.append((task.at.zone_id, block, str(outcome.error)))
+        else:
+            work.ledger.note(outcome.value, OBSERVE)
+            usable[task.at.zone_id][task.at.block] = outcome.value.mark
+    return usable
+
+
+def _observe_task(work: Work, zone: ZonePlan, block: Block) -> ObserveTask:
+    config = work.plan.config
+    return ObserveTask(
+        at=_at(work, zone, block, fingerprint=_observe_print(work, zone, block)),
+        before=zone.before,
+        after=zone.after,
+        imagery=config.imagery,
+        periods=config.periods,
+        rules=work.rules,
+        chunk_px=config.cluster.chunk_px,
+        with_features=config.land_cover is not None,
+        dem=None if config.dem is None else work.plan.path(config.dem.path),
+    )
+
+
+def _observe_print(work: Work, zone: ZonePlan, block: Block) -> str:
+    config = work.plan.config
+    return fingerprint(
+        {
+            "stage": OBSERVE,
+            "code": code_hash(),
+            "grid": grid_record(zone.geobox),
+            "block": block.name,
+            "window": [block.y0, block.y1, block.x0, block.x1],
+            "before": [item_identity(item) for item in zone.before],
+            "after": [item_identity(item) for item in zone.after],
+            "imagery": config.imagery.model_dump(mode="json"),
+            "periods": config.periods.model_dump(mode="json"),
+            "rules": work.rules.model_dump(mode="json"),
+            "features": config.land_cover is not None,
+            "dem": None if config.dem is None else config.dem.model_dump(mode="json"),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Parameters of one zone that tiles apply."""
+
+    transform: MadTransform | None
+    threshold: float
+    model: ForestModel | None
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for fingerprints and the manifest."""
+        table: dict[str, Any] = {"threshold": self.threshold}
+        if self.transform is not None:
+            table["correlations"] = self.transform.correlations.tolist()
+            table["transform"] = fingerprint(
+                [self.transform.before, self.transform.after, self.transform.offset]
+            )
+        if self.model is not None:
+            table["model"] = fingerprint(dict(model_arrays(self.model)))
+            table["classes"] = list(self.model.classes)
+        return table
+
+
+def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
+    """Fit what needs the statistics of whole zones, in one place and in grid order."""
+    config = work.plan.config
+    model = None if config.land_cover is None else _train(work, usable, config.land_cover)
+    fitted = {}
+    for zone in work.plan.zones:
+        blocks = usable[zone.zone_id]
+        if not blocks:
+            continue
+        if isinstance(config.change, IrMad):
+            fitted[zone.zone_id] = _fit_irmad(work, zone, blocks, config.change, model)
+        else:
+            fitted[zone.zone_id] = Fitted(None, work.rules.change_probability, model)
+        work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record()
+    return fitted
+
+
+def _at(
+    work: Work, zone: ZonePlan, block: Block, *, fingerprint: str = "", observed: str = ""
+) -> BlockTask:
+    return BlockTask(work.store, zone.zone_id, zone.geobox, block, fingerprint, observed)
+
+
+def _values(outcomes: Sequence[Outcome[T]]) -> list[T]:
+    values = []
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.value is not None:
+            values.append(outcome.value)
+    return values
+
+
+def _fit_irmad(
+    work: Work,
+    zone: ZonePlan,
+    blocks: Mapping[Block, str],
+    settings: IrMad,
+    model: ForestModel | None,
+) -> Fitted:
+    bands = len(work.plan.config.imagery.bands)
+
+    def measure_about(origin: NDArray[np.float64], transform: MadTransform | None) -> Moments:
+        tasks = [
+            MomentsTask(_at(work, zone, block, observed=mark), origin, transform)
+            for block, mark in blocks.items()
+        ]
+        parts = _values(work.stage(f"fit {zone.zone_id}", moments_block, tasks))
+        return sum(parts[1:], parts[0])
+
+    first = measure_about(np.zeros(2 * bands), None)
+    if first.weight == 0:
+        raise NoObservations(
+            f"got no pixel of zone {zone.zone_id} seen in both periods; needed some; widen the "
+            "periods or add scenes"
+        )
+    origin = first.first / first.weight
+    transform, iterations = fit_irmad(
+        lambda last: measure_about(origin, last),
+        origin,
+        max_iterations=settings.max_iterations,
+        tolerance=settings.tolerance,
+    )
+    threshold = _irmad_threshold(work, zone, blocks, settings, transform)
+    work.ledger.fitted.setdefault(zone.zone_id, {})["iterations"] = iterations
+    return Fitted(transform, threshold, model)
+
+
+def _irmad_threshold(
+    work: Work,
+    zone: ZonePlan,
+    blocks: Mapping[Block, str],
+    settings: IrMad,
+    transform: MadTransform,
+) -> float:
+    if settings.p_value is not None:
+        return chi2_threshold(settings.p_value, len(transform.correlations))
+    tasks = [
+        HistogramTask(_at(work, zone, block, observed=mark), transform)
+        for block, mark in blocks.items()
+    ]
+    parts = _values(work.stage(f"fit {zone.zone_id}", histogram_block, tasks))
+    return two_means(np.sum(parts, axis=0))
+
+
+def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestModel:
+    land = work.plan.layers["land"]
+    tasks = []
+    for zone in work.plan.zones:
+        survey = land.to_crs(str(zone.geobox.crs))
+        tasks += [
+            _sample_task(work, _at(work, zone, block, observed=mark), survey, settings)
+            for block, mark in usable[zone.zone_id].items()
+        ]
+    parts: list[Samples] = _values(work.stage("sample", sample_block, tasks))
+    pooled = pool_samples(parts, settings.samples_per_class)
+    work.progress("train", 0, 1)
+    model = train_forest(pooled, feature_names(), trees=settings.trees, seed=settings.seed)
+    work.progress("train", 1, 1)
+    return model
+
+
+def _sample_task(
+    work: Work,
+    at: BlockTask,
+    survey: gpd.GeoDataFrame,
+    settings: LandCoverSettings,
+) -> SampleTask:
+    extent = window_geobox(at).extent.geom
+    touching = survey.iloc[np.sort(survey.sindex.query(extent, predicate="intersects"))]
+    return SampleTask(
+        at=at,
+        polygons=tuple(shapely.to_wkb(touching.geometry.values)),
+        codes=tuple(touching["land_code"].astype(str)),
+        system=CodeSystem(_code_system(work.plan.config)),
+        per_class=settings.samples_per_class,
+        seed=settings.seed,
+    )
+
+
+def _code_system(config: RunConfig) -> str:
+    if config.authority.land is None:
+        raise ValueError("training on the survey needs [authority.land]")
+    return config.authority.land.code_system
+
+
+def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[ApplyTask]:
+    """Turn every observed block into maps; return the tasks that were done."""
+    tasks = [
+        _apply_task(work, zone, block, observed, fitted[zone.zone_id])
+        for zone in work.plan.zones
+        for block, observed in usable[zone.zone_id].items()
+    ]
+    for receipt in _values(work.stage("apply", apply_block, tasks)):
+        work.ledger.note(receipt, APPLY)
+    return tasks
+
+
+def _apply_task(
+    work: Work, zone: ZonePlan, block: Block, observed: str, fitted: Fitted
+) -> ApplyTask:
+    mark = fingerprint(
+        {
+            "stage": APPLY,
+            "observed": observed,
+            "fitted": fitted.record(),
+            "method": work.plan.config.change.method,
+        }
+    )
+    return ApplyTask(
+        at=_at(work, zone, block, fingerprint=mark, observed=observed),
+        rules=work.rules,
+        transform=fitted.transform,
+        threshold=fitted.threshold,
+        model=fitted.model,
+        compare_posteriors=work.plan.config.change.method == "posterior",
+    )

@@ -1,0 +1,436 @@
+"""Freeze what a job will use: items, zone grids, blocks, expected looks and bytes; no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas as gpd
+import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+
+import rs_monitor
+from rs_monitor.authority.layers import read_layer
+from rs_monitor.config import LayerSettings, Period, RunConfig, find_rules, resolve_path
+from rs_monitor.errors import NoObservations, UnsuitableCRS
+from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
+from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
+from rs_monitor.imagery.search import search
+from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
+
+ZONE_MARGIN_M = 200.0
+"""Ground loaded around a zone, so that a patch on its edge is seen whole."""
+
+WHOLE_SCENE = "scene"
+"""Name of the zone when the job names none."""
+
+LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
+LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
+
+
+@dataclass(frozen=True)
+class ZonePlan:
+    """One zone: its grid, its fixed blocks, its scenes.
+
+    Attributes
+    ----------
+    zone_id, name : str
+    geobox : GeoBox
+    blocks : tuple of Block
+    outline : BaseGeometry
+        Of the zone, in the CRS of the grid.
+    before, after : tuple of SceneItem
+        Scenes of the two periods whose footprint meets the grid.
+    """
+
+    zone_id: str
+    name: str
+    geobox: GeoBox
+    blocks: tuple[Block, ...]
+    outline: BaseGeometry
+    before: tuple[SceneItem, ...]
+    after: tuple[SceneItem, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run depends on, before any pixel is read.
+
+    Attributes
+    ----------
+    config : RunConfig
+    base : Path
+        Folder of the job file.
+    data : Path or None
+        Folder that ``data:`` paths start from.
+    zones : tuple of ZonePlan
+    refused : tuple of Refusal
+        Items that cannot be used, with the reason.
+    layers : mapping of str to GeoDataFrame
+        Authority layers that were given.
+    vector_crs : str
+        CRS of the delivered vectors; patches are stored in it.
+    zone_layer : GeoDataFrame, optional
+        Remediation zones as delivered.
+    inputs : mapping of str to str
+        Digest of every rule file, vector layer and DEM the job names.
+    not_evaluated : tuple of (str, str)
+        Products that cannot be made, and why.
+    """
+
+    config: RunConfig
+    base: Path
+    data: Path | None
+    zones: tuple[ZonePlan, ...]
+    refused: tuple[Refusal, ...]
+    layers: Mapping[str, gpd.GeoDataFrame]
+    vector_crs: str
+    zone_layer: gpd.GeoDataFrame | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    not_evaluated: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the job: inputs, parameters, rules; no addresses, no machine."""
+        return fingerprint(
+            {
+                "config": identity_of(self.config),
+                "zones": [zone_identity(zone) for zone in self.zones],
+                "inputs": dict(self.inputs),
+                "code": code_hash(),
+            }
+        )
+
+    def path(self, text: str) -> Path:
+        """Resolve a path of the job file."""
+        return resolve_path(text, base=self.base, data=self.data)
+
+    def summary(self) -> dict[str, Any]:
+        """What ``plan`` prints and ``plan.json`` keeps."""
+        return {
+            "name": self.config.name,
+            "fingerprint": self.fingerprint,
+            "vector_crs": self.vector_crs,
+            "zones": [zone_summary(zone, self.config) for zone in self.zones],
+            "refused": [{"item": r.item_id, "reason": r.reason} for r in self.refused],
+            "not_evaluated": [{"product": p, "reason": r} for p, r in self.not_evaluated],
+        }
+
+
+def identity_of(config: RunConfig) -> dict[str, Any]:
+    """The part of a config that can alter a result."""
+    table = config.model_dump(mode="json", by_alias=True)
+    for key in ("catalog", "cluster", "purpose", "register", "on_failure"):
+        table.pop(key)
+    return table
+
+
+@cache
+def code_hash() -> str:
+    """Hash of the package's own source, so that changed code never reuses old blocks."""
+    root = Path(rs_monitor.__file__).parent
+    digest = sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def item_identity(item: SceneItem) -> dict[str, Any]:
+    """What of an item can alter a result: everything but its addresses."""
+    bands = {
+        name: [band.index, band.dtype, band.nodata, band.scale, band.offset]
+        for name, band in sorted(item.bands.items())
+    }
+    return {
+        "id": item.id,
+        "datetime": item.datetime.isoformat(),
+        "crs": item.crs,
+        "transform": list(item.transform),
+        "shape": list(item.shape),
+        "bands": bands,
+    }
+
+
+def zone_identity(zone: ZonePlan) -> dict[str, Any]:
+    """What of a zone can alter a result."""
+    return {
+        "zone_id": zone.zone_id,
+        "grid": grid_record(zone.geobox),
+        "blocks": len(zone.blocks),
+        "outline": zone.outline.wkb_hex,
+        "before": [item_identity(item) for item in zone.before],
+        "after": [item_identity(item) for item in zone.after],
+    }
+
+
+def grid_record(geobox: GeoBox) -> dict[str, Any]:
+    """A grid as plain values."""
+    return {
+        "crs": str(geobox.crs),
+        "transform": list(geobox.affine)[:6],
+        "shape": [int(n) for n in geobox.shape],
+    }
+
+
+def zone_summary(zone: ZonePlan, config: RunConfig) -> dict[str, Any]:
+    """Scenes, looks, bytes and memory expected of a zone."""
+    bands = len(config.imagery.bands) + (config.imagery.mask_band is not None)
+    pixels = int(np.prod(zone.geobox.shape))
+    scenes = len(zone.before) + len(zone.after)
+    block = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in zone.blocks)
+    period = max(len(zone.before), len(zone.after))
+    return {
+        "zone_id": zone.zone_id,
+        "name": zone.name,
+        "grid": grid_record(zone.geobox),
+        "blocks": len(zone.blocks),
+        "before": [item.id for item in zone.before],
+        "after": [item.id for item in zone.after],
+        "looks_expected": {
+            "before": expected_looks(zone.before),
+            "after": expected_looks(zone.after),
+        },
+        "bytes_read": pixels * scenes * bands * 2,
+        "memory_per_worker": block * period * bands * 10,
+    }
+
+
+def expected_looks(items: Sequence[SceneItem]) -> float:
+    """Clear looks a pixel may expect, from the scenes' cloud fractions."""
+    return round(sum(1.0 - (item.cloud_fraction or 0.0) for item in items), 1)
+
+
+def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Plan:
+    """Search, freeze the item list and lay a grid of blocks over each zone.
+
+    Parameters
+    ----------
+    config : RunConfig
+    base : Path
+        Folder relative paths start from.
+    data : Path, optional
+        Folder ``data:`` paths start from.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    NoObservations
+        If a period has no usable scene at all.
+    """
+    zones = _read_zones(config, base, data)
+    layers = _read_layers(config, base, data)
+    bbox = None if zones is None else tuple(zones.to_crs("EPSG:4326").total_bounds)
+    before = _search(config, config.periods.before, bbox, base, data)
+    after = _search(config, config.periods.after, bbox, base, data)
+    for label, found in (("before", before), ("after", after)):
+        if not found.items:
+            raise NoObservations(
+                f"got no usable scene for the period {label} "
+                f"({len(found.refused)} refused); needed at least one; check the catalogue, the "
+                "period and the bands"
+            )
+    vector_crs = _vector_crs(zones, layers)
+    planned = _plan_zones(config, zones, before.items, after.items, vector_crs)
+    refused = {(r.item_id, r.reason): r for r in (*before.refused, *after.refused)}
+    return Plan(
+        config=config,
+        base=base,
+        data=data,
+        zones=planned,
+        refused=tuple(refused.values()),
+        layers=layers,
+        vector_crs=vector_crs or str(planned[0].geobox.crs),
+        zone_layer=zones,
+        inputs=_input_digests(config, zones, layers, base, data),
+        not_evaluated=tuple(_not_evaluated(config)),
+    )
+
+
+def _read_zones(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
+    if config.zones is None:
+        return None
+    path = resolve_path(config.zones.path, base=base, data=data)
+    return read_layer(path, config.zones.layer, kind="zones", id_field=config.zones.id_field)
+
+
+def _read_layers(config: RunConfig, base: Path, data: Path | None) -> dict[str, gpd.GeoDataFrame]:
+    given: dict[LayerKind, LayerSettings | None] = {
+        kind: getattr(config.authority, kind) for kind in LAYER_KINDS
+    }
+    layers: dict[str, gpd.GeoDataFrame] = {}
+    for kind, settings in given.items():
+        if settings is None:
+            continue
+        path = resolve_path(settings.path, base=base, data=data)
+        system = getattr(settings, "code_system", None)
+        layers[kind] = read_layer(path, settings.layer, kind=kind, code_system=system)
+    return layers
+
+
+def _search(
+    config: RunConfig,
+    period: Period,
+    bbox: tuple[float, float, float, float] | None,
+    base: Path,
+    data: Path | None,
+) -> ItemSet:
+    href = config.catalog.href
+    if config.catalog.kind != "api":
+        href = str(resolve_path(href, base=base, data=data))
+    wanted = list(config.imagery.bands)
+    if config.imagery.mask_band is not None:
+        wanted.append(config.imagery.mask_band)
+    return search(
+        config.catalog.kind,
+        href,
+        collections=config.catalog.collections,
+        bbox=bbox,
+        start=period.start,
+        end=period.end,
+        max_cloud_fraction=config.imagery.max_cloud_fraction,
+        bands=wanted,
+    )
+
+
+def _input_digests(
+    config: RunConfig,
+    zones: gpd.GeoDataFrame | None,
+    layers: Mapping[str, gpd.GeoDataFrame],
+    base: Path,
+    data: Path | None,
+) -> dict[str, str]:
+    digests = {f"layer:{kind}": table_digest(frame, frame.crs) for kind, frame in layers.items()}
+    if zones is not None:
+        digests["layer:zones"] = table_digest(zones, zones.crs)
+    if config.dem is not None:
+        digests["dem"] = file_sha256(resolve_path(config.dem.path, base=base, data=data))
+    for role, name in config.rules.model_dump().items():
+        digests[f"rules:{role}"] = file_sha256(find_rules(name, base))
+    return digests
+
+
+def _vector_crs(
+    zones: gpd.GeoDataFrame | None, layers: Mapping[str, gpd.GeoDataFrame]
+) -> str | None:
+    frames = ([] if zones is None else [zones]) + list(layers.values())
+    for frame in frames:
+        if frame.crs is not None:
+            return str(frame.crs.to_string())
+    return None
+
+
+def _plan_zones(
+    config: RunConfig,
+    zones: gpd.GeoDataFrame | None,
+    before: Sequence[SceneItem],
+    after: Sequence[SceneItem],
+    vector_crs: str | None,
+) -> tuple[ZonePlan, ...]:
+    if zones is None:
+        return (_whole_scene(config, before, after),)
+    crs = _zone_crs((*before, *after), vector_crs)
+    anchor = _anchor((*before, *after), crs)
+    outlines = zones.to_crs(crs)
+    planned = []
+    for zone_id, name, outline in zip(
+        zones["zone_id"], zones["name"], outlines.geometry, strict=True
+    ):
+        bounds = outline.buffer(ZONE_MARGIN_M).bounds
+        geobox = zone_geobox(bounds, crs, config.grid.resolution_m, anchor)
+        planned.append(
+            ZonePlan(
+                zone_id=str(zone_id),
+                name=str(name),
+                geobox=geobox,
+                blocks=tuple(blocks_of(geobox, config.grid.block_px)),
+                outline=outline,
+                before=_meeting(before, geobox),
+                after=_meeting(after, geobox),
+            )
+        )
+    return tuple(planned)
+
+
+def _whole_scene(
+    config: RunConfig, before: Sequence[SceneItem], after: Sequence[SceneItem]
+) -> ZonePlan:
+    items = (*before, *after)
+    crs = _zone_crs(items, None)
+    first = items[0]
+    affines = [GeoBox(item.shape, Affine(*item.transform[:6]), item.crs) for item in items]
+    bounds = [gbox.boundingbox for gbox in affines]
+    left, bottom = max(b.left for b in bounds), max(b.bottom for b in bounds)
+    right, top = min(b.right for b in bounds), min(b.top for b in bounds)
+    if left >= right or bottom >= top:
+        raise NoObservations(
+            f"got {len(items)} scenes that share no ground; needed common ground when the job "
+            "names no zones; add a [zones] table"
+        )
+    anchor = (first.transform[2], first.transform[5])
+    geobox = zone_geobox((left, bottom, right, top), crs, config.grid.resolution_m, anchor)
+    return ZonePlan(
+        zone_id=WHOLE_SCENE,
+        name="the whole scene",
+        geobox=geobox,
+        blocks=tuple(blocks_of(geobox, config.grid.block_px)),
+        outline=box(left, bottom, right, top),
+        before=tuple(before),
+        after=tuple(after),
+    )
+
+
+def _zone_crs(items: Sequence[SceneItem], vector_crs: str | None) -> str:
+    """CRS of the zone's grid: the scenes' own, or the delivered vectors' when scenes disagree."""
+    found = sorted({item.crs for item in items})
+    chosen = found[0] if len(found) == 1 else vector_crs
+    if chosen is None:
+        raise UnsuitableCRS(
+            f"got scenes in {', '.join(found)} and no vectors; needed one CRS; add a [zones] "
+            "table in the county's projected CRS"
+        )
+    require_projected(GeoBox((1, 1), Affine.scale(1.0, -1.0), chosen), "a zone's grid")
+    return chosen
+
+
+def _anchor(items: Sequence[SceneItem], crs: str) -> tuple[float, float]:
+    for item in items:
+        if item.crs == crs:
+            return float(item.transform[2]), float(item.transform[5])
+    return 0.0, 0.0
+
+
+def _meeting(items: Sequence[SceneItem], geobox: GeoBox) -> tuple[SceneItem, ...]:
+    ground = geobox.geographic_extent.geom
+    return tuple(item for item in items if shape(dict(item.footprint)).intersects(ground))
+
+
+def _not_evaluated(config: RunConfig) -> list[tuple[str, str]]:
+    """Products whose input the job does not name."""
+    missing = []
+    if config.land_cover is None:
+        missing.append(("land_cover", "no survey layer to train on and no model named"))
+    if config.dem is None:
+        missing.append(("slope_deg", "no DEM"))
+    if config.zones is None:
+        missing.append(("zones", "no remediation zones: the whole scene was taken as one"))
+    if config.imagery.mask == "none":
+        missing.append(("cloud_mask", "the source carries no mask: clouds are not screened"))
+    missing += [
+        (f"layer:{kind}", "layer not given")
+        for kind in LAYER_KINDS
+        if getattr(config.authority, kind) is None
+    ]
+    if config.claims is None:
+        missing.append(("claims", "no claims given"))
+    return missing

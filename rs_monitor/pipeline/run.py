@@ -1,0 +1,251 @@
+"""Run a planned job: observe, fit, apply, collect."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from rs_monitor.cluster import open_pool
+from rs_monitor.config import DetectionRules, find_rules, load_table
+from rs_monitor.errors import NoObservations
+from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.outputs.catalog import write_catalog
+from rs_monitor.outputs.manifest import Manifest
+from rs_monitor.outputs.report import ReportContext, ZoneView, write_report
+from rs_monitor.outputs.runfolder import RunFolder
+from rs_monitor.pipeline.collect import (
+    Found,
+    ZoneProducts,
+    decide,
+    mosaic,
+    write_maps,
+    zone_coverage,
+    zone_patches,
+)
+from rs_monitor.pipeline.measure import Ledger, Observed, Progress, Work, apply, fit, observe
+from rs_monitor.pipeline.plan import Plan
+from rs_monitor.pipeline.tasks import ApplyTask
+from rs_monitor.register.store import Register
+
+log = logging.getLogger(__name__)
+
+FINDINGS_NAME = "findings.gpkg"
+TRUE_COLOUR = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : Manifest
+    found : Found
+    """
+
+    path: Path
+    manifest: Manifest
+    found: Found
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def load_detection_rules(plan: Plan) -> DetectionRules:
+    """Thresholds of detection named by the job."""
+    return load_table(find_rules(plan.config.rules.detection, plan.base), DetectionRules)
+
+
+def open_run(plan: Plan, out: Path, config_text: str) -> RunFolder:
+    """Create the run folder of a plan, or take up the one that is there."""
+    paths = {
+        f"{role}.toml": find_rules(name, plan.base)
+        for role, name in plan.config.rules.model_dump().items()
+    }
+    folder = RunFolder.open(
+        out,
+        name=plan.config.name,
+        plan=plan.summary(),
+        plan_fingerprint=plan.fingerprint,
+        config_text=config_text,
+        rules={name: path.read_text(encoding="utf-8") for name, path in paths.items()},
+        purpose=plan.config.purpose,
+        synthetic=plan.config.synthetic,
+    )
+    _record_inputs(folder, plan)
+    return folder
+
+
+def _record_inputs(folder: RunFolder, plan: Plan) -> None:
+    items = {item.id: item for zone in plan.zones for item in (*zone.before, *zone.after)}
+    folder.add_scenes(
+        (item.to_dict() for item in items.values()),
+        ((refusal.item_id, refusal.reason) for refusal in plan.refused),
+    )
+    authority = plan.config.authority
+    for kind, frame in plan.layers.items():
+        folder.add_vector(
+            kind,
+            plan.path(getattr(authority, kind).path),
+            features=len(frame),
+            crs=frame.crs.to_string(),
+            repaired=frame.attrs.get("repaired", ()),
+        )
+    if plan.config.dem is not None:
+        folder.add_vector("dem", plan.path(plan.config.dem.path))
+        folder.add_step("dem", {"vertical_datum": plan.config.dem.vertical_datum})
+    for product, reason in plan.not_evaluated:
+        folder.not_evaluated(product, reason)
+
+
+def run(
+    plan: Plan,
+    out: Path,
+    *,
+    config_text: str,
+    progress: Progress = silent,
+    truth: pd.DataFrame | None = None,
+) -> Run:
+    """Run a job into a folder; the same folder resumes.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : Path
+        Run folder; missing, or that of the same job.
+    config_text : str
+        The job file as read; kept in the folder.
+    progress : Progress, optional
+    truth : DataFrame, optional
+        For synthetic jobs: what the report sets beside what was found.
+
+    Returns
+    -------
+    Run
+        Its manifest says ``finished`` or ``finished_with_failures``.
+    """
+    with open_run(plan, out, config_text) as folder:
+        ledger = Ledger()
+        tasks = _compute(plan, folder, progress, ledger)
+        products = _mosaics(plan, tasks)
+        found = _collect(plan, folder, products, progress)
+        _record_ledger(folder, ledger)
+        _register(plan, folder, found, out)
+        write_catalog(folder, scenes_by_zone(plan))
+        write_report(folder, report_context(folder, plan, products, found, truth))
+        manifest = folder.finish()
+    return Run(out, manifest, found)
+
+
+def _compute(
+    plan: Plan, folder: RunFolder, progress: Progress, ledger: Ledger
+) -> list[ApplyTask]:
+    cluster = plan.config.cluster
+    with open_pool(
+        cluster.kind,
+        workers=cluster.workers,
+        memory_gb=cluster.memory_gb,
+        address=cluster.address,
+    ) as pool:
+        folder.set_cluster(**pool.shape())
+        rules = load_detection_rules(plan)
+        work = Work(plan, folder.blocks, pool, rules, progress, ledger)
+        observed: Observed = observe(work)
+        if not any(observed.values()):
+            raise NoObservations(
+                f"got no readable block ({len(ledger.failures)} failures, the first: "
+                f"{ledger.failures[0][2] if ledger.failures else 'none'}); needed at least one; "
+                "check that the imagery can be reached"
+            )
+        return apply(work, observed, fit(work, observed))
+
+
+def _mosaics(plan: Plan, tasks: list[ApplyTask]) -> list[ZoneProducts]:
+    by_zone: dict[str, list[ApplyTask]] = defaultdict(list)
+    for task in tasks:
+        by_zone[task.at.zone_id].append(task)
+    return [mosaic(zone, by_zone[zone.zone_id]) for zone in plan.zones if by_zone[zone.zone_id]]
+
+
+def _collect(
+    plan: Plan, folder: RunFolder, products: list[ZoneProducts], progress: Progress
+) -> Found:
+    rules = load_detection_rules(plan)
+    finding_rules = load_finding_rules(find_rules(plan.config.rules.findings, plan.base))
+    patches, coverages = [], []
+    for done, zone in enumerate(products, start=1):
+        write_maps(folder, zone, plan)
+        patches.append(zone_patches(zone, plan, rules))
+        coverages.append(zone_coverage(zone, rules, plan))
+        progress("collect", done, len(products))
+    found = decide(patches, coverages, plan, finding_rules)
+    folder.write_vectors(
+        FINDINGS_NAME,
+        {"patches": found.patches, "findings": found.findings, "coverage": found.coverage},
+    )
+    return found
+
+
+def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
+    for zone_id, fitted in ledger.fitted.items():
+        folder.set_fitted(zone_id, fitted)
+    for zone_id, what, why in ledger.failures:
+        folder.add_failure(what, why, zone=zone_id)
+    for zone_id, stage, block, reason in ledger.blocks:
+        folder.note_block(zone_id, stage, block, reason)
+
+
+def register_path(plan: Plan, out: Path) -> Path:
+    """Where the register of this job lies."""
+    named = plan.config.register_.path
+    return plan.path(named) if named is not None else out.parent / "register.gpkg"
+
+
+def _register(plan: Plan, folder: RunFolder, found: Found, out: Path) -> None:
+    register = Register(register_path(plan, out))
+    register.record_run(folder.run_id, found.patches, found.findings)
+
+
+def report_context(
+    folder: RunFolder,
+    plan: Plan,
+    products: list[ZoneProducts],
+    found: Found,
+    truth: pd.DataFrame | None = None,
+    claims: gpd.GeoDataFrame | None = None,
+) -> ReportContext:
+    """Everything the report shows."""
+    return ReportContext(
+        manifest=folder.manifest.model_dump(mode="json"),
+        zones=tuple(_zone_view(zone, plan) for zone in products),
+        patches=found.patches,
+        findings=found.findings,
+        coverage=found.coverage,
+        claims=claims,
+        truth=truth,
+    )
+
+
+def _zone_view(products: ZoneProducts, plan: Plan) -> ZoneView:
+    bands = list(plan.config.imagery.bands)
+    colour = TRUE_COLOUR if set(TRUE_COLOUR) <= set(bands) else tuple((bands * 3)[:3])
+    picked = [bands.index(band) for band in colour]
+    return ZoneView(
+        zone_id=products.zone.zone_id,
+        geobox=products.zone.geobox,
+        before=products.arrays["before"][picked],
+        after=products.arrays["after"][picked],
+        change=products.arrays["change"],
+    )
+
+
+def scenes_by_zone(plan: Plan) -> dict[str, list[str]]:
+    """Ids of the scenes each zone was made from."""
+    return {zone.zone_id: [i.id for i in (*zone.before, *zone.after)] for zone in plan.zones}

@@ -1,0 +1,379 @@
+"""What one worker does with one block: read, measure, apply. Each task writes its own block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import numpy as np
+import shapely
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rs_monitor.codes import CodeSystem
+from rs_monitor.config import DetectionRules, ImagerySettings, Period, Periods
+from rs_monitor.errors import ReadError, RunError
+from rs_monitor.grid import Block
+from rs_monitor.imagery.catalog import SceneItem
+from rs_monitor.imagery.composites import clear_looks, longest_gap, median_composite, only_clear
+from rs_monitor.imagery.load import load_cube, load_dem, to_reflectance
+from rs_monitor.imagery.masks import clear_mask
+from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
+from rs_monitor.kernels.series import crop_cycles
+from rs_monitor.kernels.threshold import histogram
+from rs_monitor.lazy import reduce_time
+from rs_monitor.maps.change import change_mask, change_probability
+from rs_monitor.maps.features import feature_names, season_features
+from rs_monitor.maps.indices import ndvi
+from rs_monitor.maps.land_cover import (
+    ForestModel,
+    Samples,
+    class_probabilities,
+    draw_samples,
+    most_probable,
+    survey_labels,
+)
+from rs_monitor.maps.terrain import slope
+from rs_monitor.outputs.blocks import BlockStore
+
+OBSERVE, APPLY = "observe", "apply"
+DEM_MARGIN_PX = 1
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """Where a task reads and writes.
+
+    Attributes
+    ----------
+    store : BlockStore
+    zone_id : str
+    geobox : GeoBox
+        Of the whole zone.
+    block : Block
+    fingerprint : str
+        Of everything the task's own result depends on.
+    observed : str
+        Fingerprint of the observed block it reads; empty where it reads none.
+    """
+
+    store: BlockStore
+    zone_id: str
+    geobox: GeoBox
+    block: Block
+    fingerprint: str = ""
+    observed: str = ""
+
+    def reason_to_compute(self, stage: str) -> str | None:
+        """Why the block of a stage cannot be reused; None when it can."""
+        return self.store.check_block(self.zone_id, stage, self.block.name, self.fingerprint)
+
+    def save(self, stage: str, arrays: Arrays, mark: str) -> None:
+        """Write the block of a stage."""
+        self.store.save_block(self.zone_id, stage, self.block.name, arrays, mark)
+
+    def read(self) -> Arrays:
+        """Read the observed block.
+
+        Raises
+        ------
+        RunError
+            If it is no longer what was observed.
+        """
+        arrays, reason = self.store.read_block(
+            self.zone_id, OBSERVE, self.block.name, self.observed
+        )
+        if arrays is None:
+            raise RunError(
+                f"got block {self.block.name} of zone {self.zone_id} in another state ({reason}); "
+                "needed the one just observed; run the job again"
+            )
+        return arrays
+
+
+@dataclass(frozen=True)
+class ObserveTask:
+    """Read both periods of one block."""
+
+    at: BlockTask
+    before: tuple[SceneItem, ...]
+    after: tuple[SceneItem, ...]
+    imagery: ImagerySettings
+    periods: Periods
+    rules: DetectionRules
+    chunk_px: int
+    with_features: bool
+    dem: Path | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a block task did.
+
+    Attributes
+    ----------
+    zone_id, block : str
+    mark : str
+        Fingerprint the block was stored under.
+    reason : str or None
+        Why the block was computed; None = it was reused.
+    failures : tuple of (str, str)
+        Items left out and why.
+    """
+
+    zone_id: str
+    block: str
+    mark: str
+    reason: str | None
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+def observe_block(task: ObserveTask) -> Receipt:
+    """Read, mask and summarise both periods of one block; reuse the block if it is valid."""
+    at = task.at
+    reason = at.reason_to_compute(OBSERVE)
+    if reason is None:
+        return Receipt(at.zone_id, at.block.name, at.fingerprint, None)
+    arrays, failures = _observe_without_broken(task)
+    # a block with an item left out must be tried again by the next run
+    left_out = ",".join(item for item, _ in failures)
+    mark = f"{at.fingerprint} without {left_out}" if left_out else at.fingerprint
+    at.save(OBSERVE, arrays, mark)
+    return Receipt(at.zone_id, at.block.name, mark, reason, tuple(failures))
+
+
+def _observe_without_broken(task: ObserveTask) -> tuple[Arrays, list[tuple[str, str]]]:
+    failures: list[tuple[str, str]] = []
+    while True:
+        try:
+            return _observe(task), failures
+        except ReadError as error:
+            remaining = _without(task, error.item_id)
+            if remaining is None:
+                raise
+            failures.append((str(error.item_id), str(error)))
+            task = remaining
+
+
+def _without(task: ObserveTask, item_id: str | None) -> ObserveTask | None:
+    before = tuple(item for item in task.before if item.id != item_id)
+    after = tuple(item for item in task.after if item.id != item_id)
+    dropped = len(before) + len(after) < len(task.before) + len(task.after)
+    if item_id is None or not dropped or not before or not after:
+        return None
+    return replace(task, before=before, after=after)
+
+
+def _observe(task: ObserveTask) -> Arrays:
+    graph: dict[str, xr.DataArray] = {}
+    for label in ("before", "after"):
+        graph |= _period_graph(task, label)
+    if task.dem is not None:
+        graph["slope_deg"] = _slope_graph(task)
+    names = list(graph)
+    with dask.config.set(scheduler="synchronous"):
+        computed = xr.Dataset({name: graph[name].variable for name in names}).compute()
+    return {name: computed[name].values for name in names}
+
+
+def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
+    period: Period = getattr(task.periods, label)
+    settings = task.imagery
+    bands = list(settings.bands)
+    masks = [] if settings.mask_band is None else [settings.mask_band]
+    cube = load_cube(
+        getattr(task, label),
+        geobox=task.at.geobox,
+        bands=bands + masks,
+        resampling=settings.resampling,
+        chunk_px=task.chunk_px,
+        window=task.at.block.window,
+    )
+    clear = clear_mask(cube, kind=settings.mask, band=settings.mask_band, spectral_bands=bands)
+    values = (
+        to_reflectance(cube, bands) if settings.quantity == "reflectance" else _raw(cube, bands)
+    )
+    composite = [
+        median_composite(values[band], clear, min_looks=task.rules.min_looks) for band in bands
+    ]
+    graph = {
+        label: xr.concat(composite, dim="band", coords="minimal", compat="override"),
+        f"looks_{label}": clear_looks(clear),
+        f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
+    }
+    if task.with_features:
+        graph[f"features_{label}"] = season_features(
+            values, clear, start=period.start, end=period.end
+        )
+        graph[f"cycles_{label}"] = _cycles(values, clear, task.rules)
+    return graph
+
+
+def _raw(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
+    """Source numbers as float32, nodata as NaN, nothing scaled."""
+    raw = {}
+    for band in bands:
+        nodata = cube[band].attrs.get("nodata")
+        values = cube[band].astype(np.float32)
+        raw[band] = values if nodata is None else values.where(cube[band] != nodata)
+    return xr.Dataset(raw, attrs={"quantity": "dn"})
+
+
+def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> xr.DataArray:
+    series = only_clear(ndvi(values), clear)
+
+    def count(stack: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return crop_cycles(stack, rules.cycle_low_ndvi, rules.cycle_high_ndvi, rules.min_looks)
+
+    return reduce_time(
+        count,
+        series,
+        dtype=np.uint8,
+        name="crop_cycles",
+        attrs={"long_name": "crop cycles seen", "units": "1", "method": "ndvi_low_high"},
+    )
+
+
+def _slope_graph(task: ObserveTask) -> xr.DataArray:
+    """Slope of the block, its DEM read with a margin so that blocks leave no seams."""
+    geobox, block = task.at.geobox, task.at.block
+    padded = geobox[block.window].pad(DEM_MARGIN_PX)
+    dem = load_dem(task.dem, geobox=padded) if task.dem is not None else None
+    inner = slice(DEM_MARGIN_PX, -DEM_MARGIN_PX)
+    return slope(dem, padded)[inner, inner]  # type: ignore[arg-type]
+
+
+def window_geobox(at: BlockTask) -> GeoBox:
+    """Grid of one block."""
+    return at.geobox[at.block.window]
+
+
+@dataclass(frozen=True)
+class MomentsTask:
+    """Sum the moments of one block for IR-MAD."""
+
+    at: BlockTask
+    origin: NDArray[np.float64]
+    transform: MadTransform | None
+
+
+def _pair(at: BlockTask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    arrays = at.read()
+    before, after = arrays["before"], arrays["after"]
+    return before.reshape(len(before), -1), after.reshape(len(after), -1)
+
+
+def moments_block(task: MomentsTask) -> Moments:
+    """Weighted moments of one observed block."""
+    return mad_moments(*_pair(task.at), task.origin, task.transform)
+
+
+@dataclass(frozen=True)
+class HistogramTask:
+    """Histogram of the change magnitude of one block."""
+
+    at: BlockTask
+    transform: MadTransform
+
+
+def histogram_block(task: HistogramTask) -> NDArray[np.float64]:
+    """Histogram of the square root of the chi-square of one observed block."""
+    return histogram(np.sqrt(mad_chi2(*_pair(task.at), task.transform)))
+
+
+@dataclass(frozen=True)
+class SampleTask:
+    """Draw training pixels of one block from the survey polygons that touch it."""
+
+    at: BlockTask
+    polygons: tuple[bytes, ...]
+    codes: tuple[str, ...]
+    system: CodeSystem
+    per_class: int
+    seed: int
+
+
+def sample_block(task: SampleTask) -> Samples:
+    """Labelled pixels of one observed block, from the period the survey describes best."""
+    arrays = task.at.read()
+    geobox = window_geobox(task.at)
+    labels = survey_labels(
+        list(shapely.from_wkb(task.polygons)), task.codes, geobox, system=task.system
+    )
+    return draw_samples(
+        arrays["features_before"],
+        labels,
+        lattice_origin(geobox),
+        per_class=task.per_class,
+        seed=task.seed,
+    )
+
+
+def lattice_origin(geobox: GeoBox) -> tuple[int, int]:
+    """Row and column of a grid's corner in the pixel lattice of its CRS."""
+    a: Affine = geobox.affine
+    return round(-a.f / abs(a.e)) + 2**31, round(a.c / a.a) + 2**31
+
+
+@dataclass(frozen=True)
+class ApplyTask:
+    """Turn one observed block into maps, given what was fitted over the zone."""
+
+    at: BlockTask
+    rules: DetectionRules
+    transform: MadTransform | None
+    threshold: float
+    model: ForestModel | None
+    compare_posteriors: bool
+
+
+def apply_block(task: ApplyTask) -> Receipt:
+    """Maps of one block: land cover, change, magnitude; reuse the block if it is valid."""
+    at = task.at
+    reason = at.reason_to_compute(APPLY)
+    if reason is not None:
+        at.save(APPLY, _apply(task, at.read()), at.fingerprint)
+    return Receipt(at.zone_id, at.block.name, at.fingerprint, reason)
+
+
+def _apply(task: ApplyTask, arrays: Arrays) -> Arrays:
+    maps: dict[str, NDArray[Any]] = {}
+    seen = np.minimum(arrays["looks_before"], arrays["looks_after"]) >= task.rules.min_looks
+    if task.model is not None:
+        maps |= _cover_maps(task.model, arrays)
+    if task.compare_posteriors:
+        magnitude = maps["probability"]
+    else:
+        magnitude = _irmad_magnitude(task.transform, arrays)
+    maps["change_magnitude"] = np.where(seen, magnitude, np.float32(np.nan))
+    maps["change"] = change_mask(magnitude, task.threshold, seen)
+    return maps
+
+
+def _irmad_magnitude(transform: MadTransform | None, arrays: Arrays) -> NDArray[np.float32]:
+    if transform is None:
+        raise ValueError("IR-MAD needs its fitted transform")
+    before, after = arrays["before"], arrays["after"]
+    shape = before.shape[1:]
+    flat = mad_chi2(before.reshape(len(before), -1), after.reshape(len(after), -1), transform)
+    return np.sqrt(flat).reshape(shape)
+
+
+def _cover_maps(model: ForestModel, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    names = feature_names()
+    before = class_probabilities(model, arrays["features_before"], names)
+    after = class_probabilities(model, arrays["features_after"], names)
+    maps: dict[str, NDArray[Any]] = {}
+    for label, proba in (("before", before), ("after", after)):
+        cover, confidence = most_probable(proba, model.classes)
+        maps[f"land_cover_{label}"] = cover
+        maps[f"confidence_{label}"] = confidence
+    maps["probability"] = change_probability(before, after, model.classes)
+    return maps

@@ -1,0 +1,1 @@
+"""The register: patches, findings and decisions across runs."""

@@ -1,0 +1,352 @@
+import dataclasses
+import datetime as dt
+import inspect
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rs_monitor.acceptance import checks, claims, evidence, zonal
+from rs_monitor.acceptance.claims import Evidence, answer_of, judge_claims
+from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.authority.area import areas_m2
+from rs_monitor.codes import ClaimAnswer, LandCover, Status
+from rs_monitor.config import Period, data_root
+from rs_monitor.errors import GridMismatch, LayerError, MissingCRS
+from rs_monitor.grid import zone_geobox
+
+CRS = "EPSG:4548"
+WEST, NORTH = 540000, 3500400
+GRID = zone_geobox((WEST, NORTH - 400, WEST + 400, NORTH), CRS, 10)
+RULES = load_acceptance_rules(data_root() / "configs" / "rules" / "acceptance-guide-2024.toml")
+AFTER = Period(start=dt.date(2025, 1, 1), end=dt.date(2025, 12, 31))
+
+
+def plot(row, col, rows=6, cols=6):
+    """Polygon over whole pixels, and the window of those pixels."""
+    left, top = WEST + 10 * col, NORTH - 10 * row
+    box = shapely.box(left, top - 10 * rows, left + 10 * cols, top)
+    return box, (slice(row, row + rows), slice(col, col + cols))
+
+
+def frame(*shapes, crs=CRS, **columns):
+    return gpd.GeoDataFrame(columns, geometry=list(shapes), crs=crs)
+
+
+def claim(shape, crs=CRS, **changes):
+    table = frame(shape, crs=crs)
+    declared = {
+        "claim_id": "C1",
+        "claimed_area_m2": float(areas_m2(table)[0]),
+        "area_source": "surveyed",
+        "survey_id": "S1",
+        "change_survey_id": "B1",
+        "completed_on": dt.date(2024, 12, 20),
+        **changes,
+    }
+    return table.assign(**declared)[[*declared, "geometry"]]
+
+
+def perfect(**changes):
+    """Evidence under which any properly surveyed claim on the grid is supported."""
+    shape = (40, 40)
+    whole = shapely.box(WEST - 1000, NORTH - 1400, WEST + 1400, NORTH + 1000)
+    far = shapely.box(WEST + 9000, NORTH, WEST + 9100, NORTH + 100)
+    given_ = {
+        "land": frame(whole, land_code=["0404"]),
+        "redline": frame(far),
+        "geobox": GRID,
+        "land_cover_before": np.full(shape, LandCover.GRASS, np.uint8),
+        "land_cover_after": np.full(shape, LandCover.UPLAND_CROP, np.uint8),
+        "clear_looks_after": np.full(shape, 9, np.uint16),
+        "crop_cycles_after": np.ones(shape, np.uint8),
+        "slope_deg": np.full(shape, 3.0, np.float32),
+        "after": AFTER,
+    }
+    return Evidence(**{**given_, **changes})
+
+
+def judged(table, known):
+    return judge_claims(table, known, RULES).iloc[0]
+
+
+BOX, WINDOW = plot(10, 10)
+
+
+def test_a_perfect_claim_is_supported_with_its_numbers():
+    row = judged(claim(BOX), perfect())
+    assert row["answer"] == "SUPPORTED"
+    assert {row[c] for c in row.index if c.startswith("rule_")} == {"pass"}
+    assert (row["n_px"], row["seen_fraction"], row["crop_fraction_after"]) == (36, 1, 1)
+    assert (row["cycles_fraction"], row["built_fraction_after"]) == (1, 0)
+    assert (row["slope_mean_deg"], row["slope_steep_fraction"], row["slope_grade"]) == (3, 0, "2")
+    assert row["recomputed_area_m2"] == row["claimed_area_m2"]
+    assert row["overlaps"] == "redline=0.00"
+    assert row["rules"] == "acceptance-guide-2024 1.0.0"
+
+
+def raster(base, *patches, dtype=np.uint8):
+    data = np.full((40, 40), base, dtype)
+    for window, value in patches:
+        data[window] = value
+    return data
+
+
+HALF = (slice(10, 13), slice(10, 16))
+CROP, GRASS, BARE = LandCover.UPLAND_CROP, LandCover.GRASS, LandCover.BARE
+ARABLE_THIRD = frame(
+    shapely.box(WEST - 1000, NORTH - 1400, WEST + 1400, NORTH - 120),
+    shapely.box(WEST - 1000, NORTH - 120, WEST + 1400, NORTH + 1000),
+    land_code=["0404", "0103"],
+)
+
+CASES = {
+    "nothing was made": (
+        {}, {"land_cover_after": raster(GRASS), "crop_cycles_after": raster(0)},
+        "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.00, bare 0.00, other 1.00 of 36",
+    ),
+    "half was made": (
+        {}, {"land_cover_after": raster(CROP, (HALF, GRASS))},
+        "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.50, bare 0.00, other 0.50",
+    ),
+    "half is bare": (
+        {}, {"land_cover_after": raster(CROP, (HALF, BARE))},
+        "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.50, bare 0.50, other 0.00",
+    ),
+    "not yet cropped": (
+        {}, {"land_cover_after": raster(BARE), "crop_cycles_after": raster(0)},
+        "INCONCLUSIVE", "NEW_05", "inconclusive", "not yet cropped, needed 0.9 [proposal]",
+    ),
+    "classed crop but no cycle": (
+        {}, {"crop_cycles_after": raster(0)},
+        "INCONCLUSIVE", "NEW_04", "inconclusive", "crop cycle on 0.00, needed 0.8 [proposal]",
+    ),
+    "coefficient": (
+        {"area_source": "coefficient"}, {},
+        "CONTRADICTED", "NEW_01", "fail", "area source is coefficient",
+    ),
+    "desk": (
+        {"area_source": "desk"}, {}, "CONTRADICTED", "NEW_01", "fail", "area source is desk",
+    ),
+    "no change survey": (
+        {"change_survey_id": None}, {}, "CONTRADICTED", "NEW_01", "fail", "no change-survey id",
+    ),
+    "area overstated": (
+        {"claimed_area_m2": 3610.0}, {},
+        "CONTRADICTED", "NEW_02", "fail", "ratio 0.00282, limit 0.001 [proposal]",
+    ),
+    "arable in the baseline": (
+        {}, {"land": ARABLE_THIRD},
+        "CONTRADICTED", "NEW_03", "fail", "arable in the baseline 0.333, limit 0.05 [proposal]",
+    ),
+    "baseline has a gap": (
+        {}, {"land": frame(shapely.box(WEST, NORTH - 400, WEST + 130, NORTH), land_code=["0404"])},
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "the baseline covers 0.500 of the polygon",
+    ),
+    "cropped before": (
+        {}, {"land_cover_before": raster(GRASS, (HALF, CROP))},
+        "CONTRADICTED", "NEW_03", "suspected", "cropland seen before on 0.50, unseen 0.00",
+    ),
+    "steep": (
+        {}, {"slope_deg": raster(3, (HALF, 30), dtype=np.float32)},
+        "CONTRADICTED", "SLP_01", "suspected", "share above 25 [READ] deg 0.500",
+    ),
+    "in the red line": (
+        {}, {"redline": frame(shapely.box(WEST + 100, NORTH - 102, WEST + 160, NORTH))},
+        "CONTRADICTED", "NEW_07", "fail", "overlap redline 119.9",
+    ),
+    "touches a reserve by less than 10 m2": (
+        {}, {"forbidden": {"reserve": frame(shapely.box(WEST, NORTH - 100.1, WEST + 160, NORTH))}},
+        "SUPPORTED", "NEW_07", "pass", "redline 0.00 m2, reserve 6.00 m2, limit 10 [proposal]",
+    ),
+    "a village stands on it": (
+        {}, {"land_cover_after": raster(CROP, (HALF, LandCover.BUILT))},
+        "CONTRADICTED", "NEW_04", "suspected", "buildings or roads on 0.50",
+    ),
+    "clouds": (
+        {}, {"clear_looks_after": raster(9, (HALF, 2), dtype=np.uint16)},
+        "INCONCLUSIVE", "NEW_05", "inconclusive", "cropland on 0.50, bare 0.00, other 0.00",
+    ),
+    "completed too late": (
+        {"completed_on": dt.date(2025, 10, 20)}, {},
+        "INCONCLUSIVE", "NEW_04", "inconclusive", "must fit after completion and not before it",
+    ),
+    "completed when a season had already run": (
+        {"completed_on": dt.date(2025, 6, 1)}, {},
+        "INCONCLUSIVE", "NEW_04", "inconclusive", "must fit after completion and not before it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_hand_counted_cases(case):
+    changes, known, answer, rule, status, text = case
+    row = judged(claim(BOX, **changes), perfect(**known))
+    assert (row["answer"], row[f"rule_{rule}"]) == (answer, status)
+    reason = next(r for r in row["reasons"].split("; ") if r.startswith(rule.replace("_", "-")))
+    assert text in reason
+
+
+def test_too_small_to_see_is_inconclusive():
+    row = judged(claim(plot(10, 10, 3, 5)[0]), perfect())
+    assert (row["answer"], row["n_px"]) == ("INCONCLUSIVE", 15)
+    assert "too small to see: 15 interior pixels, needed 16 [proposal]" in row["reasons"]
+    assert judged(claim(plot(10, 10, 4, 4)[0]), perfect())["answer"] == "SUPPORTED"
+
+
+def test_land_beyond_the_raster_is_unseen():
+    row = judged(claim(plot(-3, 10)[0]), perfect())
+    assert (row["answer"], row["seen_fraction"]) == ("INCONCLUSIVE", 0.5)
+    assert "unknown 0.500" in row["reasons"]
+
+
+INPUTS = {
+    "land": "NEW_03",
+    "redline": "NEW_07",
+    "geobox": "NEW_05",
+    "land_cover_before": "NEW_03",
+    "land_cover_after": "NEW_05",
+    "clear_looks_after": "NEW_05",
+    "crop_cycles_after": "NEW_04",
+    "slope_deg": "SLP_01",
+    "after": "NEW_04",
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_missing_input_is_not_evaluated(name):
+    missing = {name: None}
+    if name == "geobox":
+        missing |= {n: None for n in INPUTS if n.endswith(("before", "after", "deg"))}
+    row = judged(claim(BOX), perfect(**missing))
+    assert (row["answer"], row[f"rule_{INPUTS[name]}"]) == ("INCONCLUSIVE", "not_evaluated")
+
+
+def test_claims_in_degrees_are_measured_where_delivered():
+    degrees = frame(BOX).to_crs("EPSG:4490").geometry[0]
+    row = judged(claim(degrees, crs="EPSG:4490"), perfect())
+    assert (row["answer"], row["n_px"]) == ("SUPPORTED", 36)
+
+
+def test_many_claims_keep_order_and_are_judged_apart():
+    boxes = [plot(2, 2)[0], plot(20, 20)[0], plot(30, 2)[0]]
+    after = raster(CROP, (plot(20, 20)[1], GRASS))
+    table = gpd.GeoDataFrame(
+        gpd.pd.concat([claim(b, claim_id=f"C{i}") for i, b in enumerate(boxes)], ignore_index=True)
+    )
+    result = judge_claims(table, perfect(land_cover_after=after), RULES)
+    assert result["claim_id"].tolist() == ["C0", "C1", "C2"]
+    assert result["answer"].tolist() == ["SUPPORTED", "CONTRADICTED", "SUPPORTED"]
+    assert result.crs == table.crs
+    assert result.geometry.tolist() == boxes
+
+
+def test_overlapping_baseline_polygons_count_once():
+    doubled = frame(BOX.buffer(500), BOX.buffer(400), BOX, land_code=["0404", "0404", "0103"])
+    row = judged(claim(BOX), perfect(land=doubled))
+    assert row["baseline_arable_fraction"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_farmland_overlap_is_reported_and_decides_nothing():
+    row = judged(claim(BOX), perfect(pbf=frame(BOX)))
+    assert row["answer"] == "SUPPORTED"
+    assert "pbf=3599." in row["overlaps"]
+
+
+def test_wrong_inputs_are_refused():
+    with pytest.raises(GridMismatch, match=r"got slope_deg of shape \(2, 2\); needed the grid's"):
+        perfect(slope_deg=np.zeros((2, 2), np.float32))
+    with pytest.raises(LayerError, match="got claims without survey_id, completed_on"):
+        judge_claims(claim(BOX).drop(columns=["survey_id", "completed_on"]), perfect(), RULES)
+    with pytest.raises(MissingCRS):
+        judge_claims(claim(BOX).set_crs(None, allow_override=True), perfect(), RULES)
+    with pytest.raises(MissingCRS, match="got layer redline without"):
+        judge_claims(claim(BOX), perfect(redline=gpd.GeoDataFrame(geometry=[BOX])), RULES)
+    flat = claim(BOX)
+    flat["geometry"] = [shapely.Polygon([(0, 0), (1, 1), (2, 2)])]
+    with pytest.raises(LayerError, match="polygon has no area: C1"):
+        judge_claims(flat, perfect(), RULES)
+
+
+def test_no_rule_no_support():
+    passed = dict.fromkeys(checks.CHECKS, Status.PASS)
+    assert answer_of(passed) is ClaimAnswer.SUPPORTED
+    for rule in passed:
+        fewer = {r: s for r, s in passed.items() if r != rule}
+        assert answer_of(fewer) is ClaimAnswer.INCONCLUSIVE
+        for status in Status:
+            if status is not Status.PASS:
+                assert answer_of({**passed, rule: status}) is not ClaimAnswer.SUPPORTED
+
+
+def test_nothing_returns_a_total():
+    """No public function of the room yields a number of square metres over several claims."""
+    for module in (checks, claims, evidence, zonal):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                assert "total" not in name
+                takes_claims = "claims" in inspect.signature(function).parameters
+                assert not takes_claims or name == "judge_claims"
+
+
+@st.composite
+def any_evidence(draw):
+    """Rasters between perfect and arbitrary, any of them possibly missing."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    share = draw(st.sampled_from([0.0, 0.03, 0.1, 0.3, 1.0]))
+
+    def spoiled(data, values):
+        hit = rng.random(data.shape) < share
+        return np.where(hit, rng.choice(values, data.shape), data).astype(data.dtype)
+
+    base = perfect()
+    cover = [0, *map(int, LandCover)]
+    changes = {
+        "land_cover_before": spoiled(base.land_cover_before, cover),
+        "land_cover_after": spoiled(base.land_cover_after, cover),
+        "clear_looks_after": spoiled(base.clear_looks_after, [0, 1, 2, 3, 9]),
+        "crop_cycles_after": spoiled(base.crop_cycles_after, [0, 1, 2, 255]),
+        "slope_deg": spoiled(base.slope_deg, [1.0, 10.0, 24.0, 26.0, 40.0, np.nan]),
+    }
+    for name in draw(st.sets(st.sampled_from(sorted(INPUTS.keys() - {"geobox"})), max_size=2)):
+        changes[name] = None
+    return dataclasses.replace(base, **changes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(any_evidence(), st.sampled_from(["desk", "coefficient"]))
+def test_no_evidence_supports_a_desk_or_coefficient_area(known, source):
+    assert judged(claim(BOX, area_source=source), known)["answer"] == "CONTRADICTED"
+
+
+@settings(deadline=None, max_examples=60)
+@given(any_evidence(), st.sampled_from(sorted(INPUTS.keys() - {"geobox"})))
+def test_nothing_is_supported_without_every_input(known, name):
+    assert judged(claim(BOX), dataclasses.replace(known, **{name: None}))["answer"] != "SUPPORTED"
+
+
+BLANK = {
+    "land_cover_before": 0,
+    "land_cover_after": 0,
+    "clear_looks_after": 0,
+    "crop_cycles_after": 255,
+    "slope_deg": np.nan,
+}
+
+
+@settings(deadline=None, max_examples=100)
+@given(any_evidence(), st.integers(0, 2**32 - 1), st.sampled_from(sorted(BLANK)))
+def test_blanking_pixels_only_ever_leads_to_inconclusive(known, seed, name):
+    data = getattr(known, name)
+    if data is None:
+        return
+    hidden = np.random.default_rng(seed).random(data.shape) < 0.3
+    blanked = dataclasses.replace(
+        known, **{name: np.where(hidden, BLANK[name], data).astype(data.dtype)}
+    )
+    before = judged(claim(BOX), known)["answer"]
+    after = judged(claim(BOX), blanked)["answer"]
+    assert after in {before, "INCONCLUSIVE"}

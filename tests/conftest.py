@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_VARIABLE = "RS_MONITOR_SHARED_DATA"
+REQUIRE_VARIABLE = "RS_MONITOR_REQUIRE_SHARED"
+
+
+def shared_folder() -> Path | None:
+    """The reference data folder: by variable, else beside the checkout."""
+    named = os.environ.get(SHARED_VARIABLE)
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    return folder if (folder / "MANIFEST.sha256").is_file() else None
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = shared_folder()
+    if folder is None:
+        reason = f"reference data absent: set {SHARED_VARIABLE} to its folder"
+        if os.environ.get(REQUIRE_VARIABLE) == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

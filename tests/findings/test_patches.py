@@ -1,0 +1,221 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from rs_monitor.authority.area import official_area_m2
+from rs_monitor.codes import Change, LandCover
+from rs_monitor.errors import GridMismatch, UnsuitableCRS
+from rs_monitor.findings.patches import delineate
+from rs_monitor.register.records import PATCH
+
+LAW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SCENES = arrays(bool, (9, 11))
+
+
+def mask(shape, *blocks):
+    changed = np.zeros(shape, dtype=bool)
+    for y0, y1, x0, x1 in blocks:
+        changed[y0:y1, x0:x1] = True
+    return changed
+
+
+def test_one_square_is_one_patch_with_its_numbers(make_maps, detection, box):
+    maps = make_maps(mask((8, 8), (2, 5, 3, 6)))
+    row = delineate(maps, detection).iloc[0]
+    assert row.geometry.equals(box(2, 5, 3, 6))
+    assert row["n_px"] == 9
+    assert row["area_m2"] == official_area_m2(box(2, 5, 3, 6), "EPSG:4548")
+    assert row["perimeter_m"] == pytest.approx(120.0)
+    assert row["elongation"] == pytest.approx(1.0)
+    assert row["width_m"] == pytest.approx(2 * row["area_m2"] / 120.0)
+    assert (row["kind"], row["class_before"], row["class_after"]) == (
+        "unclassified",
+        "unknown",
+        "unknown",
+    )
+    assert (row["first_date"], row["last_date"]) == ("2024-03-01", "2025-02-20")
+    assert row["scene_ids"] == "a;b"
+    assert np.isnan(row["slope_deg"])
+
+
+def test_pixels_that_touch_at_a_corner_are_one_patch_without_area_lost(make_maps, detection):
+    maps = make_maps(mask((8, 8), (1, 3, 1, 3), (3, 5, 3, 5)))
+    patches = delineate(maps, detection)
+    assert len(patches) == 1
+    assert patches.geometry.iloc[0].area == pytest.approx(800.0)
+    assert patches.is_valid.all()
+
+
+def test_a_ring_keeps_its_hole(make_maps, detection):
+    changed = mask((8, 8), (1, 6, 1, 6))
+    changed[3, 3] = False
+    shape = delineate(make_maps(changed), detection).geometry.iloc[0]
+    assert shape.area == pytest.approx(2400.0)
+    assert len(shape.interiors) == 1
+
+
+def test_measurability_follows_pixels_and_looks(make_maps, detection):
+    maps = make_maps(mask((8, 20), (1, 4, 1, 4), (1, 3, 6, 8), (1, 2, 11, 14), (5, 8, 16, 19)))
+    looks = maps.looks_before.copy()
+    looks[5:8, 16:19] = 1
+    patches = delineate(replace(maps, looks_before=looks), detection)
+    found = {(row.n_px, row.looks_before): row.measurability for row in patches.itertuples()}
+    assert found == {
+        (9, 5): "measured",
+        (4, 5): "detect_only",
+        (3, 5): "cannot_decide",
+        (9, 1): "cannot_decide",
+    }
+
+
+def test_looks_are_the_tenth_percentile(make_maps, detection):
+    maps = make_maps(mask((8, 8), (0, 3, 0, 4)))
+    looks = maps.looks_after.copy()
+    looks[0:3, 0:4] = np.arange(12).reshape(3, 4)
+    assert delineate(replace(maps, looks_after=looks), detection)["looks_after"].tolist() == [1]
+
+
+def test_class_is_the_majority_weighted_by_confidence(make_maps, detection):
+    changed = mask((8, 8), (0, 1, 0, 5))
+    after = np.full((8, 8), LandCover.BARE, dtype=np.uint8)
+    after[0, :2] = LandCover.BUILT
+    sure = np.full((8, 8), 0.3, dtype=np.float32)
+    sure[0, :2] = 0.9
+    before = np.full((8, 8), LandCover.PADDY, dtype=np.uint8)
+    maps = make_maps(
+        changed,
+        land_cover_before=before,
+        land_cover_after=after,
+        confidence_before=np.full((8, 8), 0.75, dtype=np.float32),
+        confidence_after=sure,
+    )
+    row = delineate(maps, detection).iloc[0]
+    assert (row["class_before"], row["class_after"]) == ("paddy", "built")
+    assert row["prob_before"] == pytest.approx(0.75)
+    assert row["prob_after"] == pytest.approx(2 * 0.9 / 5)
+
+
+def test_two_large_transitions_that_touch_are_two_patches(make_maps, detection):
+    changed = mask((8, 12), (2, 5, 1, 9))
+    after = np.full((8, 12), LandCover.BARE, dtype=np.uint8)
+    after[:, 5:] = LandCover.WATER
+    before = np.full((8, 12), LandCover.FOREST, dtype=np.uint8)
+    maps = make_maps(changed, land_cover_before=before, land_cover_after=after)
+    patches = delineate(maps, detection)
+    assert sorted(zip(patches["kind"], patches["n_px"], strict=True)) == [
+        ("forest_clearing", 12),
+        ("pond", 12),
+    ]
+
+
+def test_a_sliver_of_another_class_stays_with_its_group(make_maps, detection):
+    changed = mask((8, 12), (2, 5, 1, 9))
+    after = np.full((8, 12), LandCover.BARE, dtype=np.uint8)
+    after[:, 7:] = LandCover.WATER
+    maps = make_maps(changed, land_cover_before=after, land_cover_after=after)
+    assert delineate(maps, detection)["n_px"].tolist() == [24]
+
+
+def test_like_classes_never_part_a_group(make_maps, detection):
+    changed = mask((8, 12), (2, 5, 1, 9))
+    after = np.full((8, 12), LandCover.BUILT, dtype=np.uint8)
+    after[:, 5:] = LandCover.ROAD
+    maps = make_maps(changed, land_cover_before=after, land_cover_after=after)
+    assert len(delineate(maps, detection)) == 1
+
+
+def test_rows_are_ordered_by_area_then_id(make_maps, detection):
+    maps = make_maps(mask((8, 20), (1, 3, 1, 3), (1, 3, 5, 7), (4, 8, 10, 14)))
+    patches = delineate(maps, detection)
+    assert patches["n_px"].tolist() == [16, 4, 4]
+    same_area = patches[patches["area_m2"] == patches["area_m2"].min()]
+    assert same_area["patch_id"].is_monotonic_increasing
+
+
+def test_a_scene_without_change_gives_an_empty_record(make_maps, detection):
+    patches = delineate(make_maps(mask((4, 4))), detection)
+    assert len(patches) == 0
+    assert list(patches.columns) == [*(column.name for column in PATCH), "geometry"]
+    assert patches.crs == "EPSG:4548"
+
+
+def test_not_seen_pixels_are_no_patch(make_maps, detection):
+    maps = make_maps(mask((8, 8), (2, 5, 2, 5)))
+    blank = np.full((8, 8), Change.NOT_SEEN, dtype=np.uint8)
+    assert len(delineate(replace(maps, change=blank), detection)) == 0
+
+
+def test_vectors_come_in_the_delivered_crs_with_the_same_ids(make_maps, detection):
+    maps = make_maps(mask((8, 8), (2, 5, 2, 5)))
+    here = delineate(maps, detection)
+    there = delineate(replace(maps, vector_crs="EPSG:4490"), detection)
+    assert there.crs == "EPSG:4490"
+    assert there["patch_id"].tolist() == here["patch_id"].tolist()
+    assert there["area_m2"].to_numpy() == pytest.approx(here["area_m2"].to_numpy(), rel=1e-5)
+
+
+def test_maps_of_another_shape_are_refused(make_maps):
+    with pytest.raises(GridMismatch, match=r"looks_before.*on its grid; load all maps"):
+        make_maps(mask((4, 4)), looks_before=np.zeros((4, 5), dtype=np.uint16))
+
+
+def test_a_grid_in_degrees_is_refused(make_maps):
+    maps = make_maps(mask((4, 4)))
+    degrees = type(maps.geobox)((4, 4), maps.geobox.affine, "EPSG:4490")
+    with pytest.raises(UnsuitableCRS):
+        replace(maps, geobox=degrees)
+
+
+@LAW
+@given(SCENES, st.integers(1, 12), st.integers(0, 5))
+def test_raising_the_smallest_group_never_adds_a_patch(make_maps, detection, changed, least, more):
+    after = np.where(np.arange(11) < 5, LandCover.BUILT, LandCover.WATER).astype(np.uint8)
+    maps = make_maps(changed, land_cover_after=np.broadcast_to(after, (9, 11)))
+    few = detection.model_copy(update={"min_patch_px": least, "min_reliable_px": 4})
+    fewer = few.model_copy(update={"min_patch_px": least + more})
+    assert len(delineate(maps, fewer)) <= len(delineate(maps, few))
+
+
+@LAW
+@given(SCENES)
+def test_patches_hold_every_changed_pixel_once(make_maps, detection, changed):
+    every = detection.model_copy(update={"min_patch_px": 1})
+    patches = delineate(make_maps(changed), every)
+    assert patches["n_px"].sum() == changed.sum()
+    assert shapely.union_all(patches.geometry).area == pytest.approx(100.0 * changed.sum())
+    assert patches["patch_id"].is_unique
+    assert patches.is_valid.all()
+
+
+@LAW
+@given(SCENES)
+def test_renaming_the_zone_changes_nothing_but_ids(make_maps, detection, changed):
+    maps = make_maps(changed)
+    one = delineate(maps, detection)
+    other = delineate(replace(maps, zone_id="Z2"), detection)
+    assert not set(one["patch_id"]) & set(other["patch_id"])
+    assert set(other["zone_id"]) <= {"Z2"}
+    unnamed = [
+        sorted(
+            row.drop(columns=["zone_id", "patch_id"]).astype(str).agg("|".join, axis=1).tolist()
+            if len(row)
+            else []
+        )
+        for row in (one, other)
+    ]
+    assert unnamed[0] == unnamed[1]
+
+
+@LAW
+@given(SCENES)
+def test_a_scene_seen_upside_down_has_the_same_patches(make_maps, detection, changed):
+    one = delineate(make_maps(changed), detection)
+    other = delineate(make_maps(changed[::-1, ::-1]), detection)
+    assert sorted(one["n_px"]) == sorted(other["n_px"])
