@@ -158,7 +158,7 @@ def _passing(error: BaseException) -> bool:
     """Whether a failure may pass: no answer, too many requests, or a server error."""
     if not isinstance(error, APIError):
         return False
-    status = error.status_code
+    status = getattr(error, "status_code", None)  # absent when there was no answer
     return status is None or status == 429 or status >= 500
 
 

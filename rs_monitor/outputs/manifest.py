@@ -263,16 +263,21 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def clean_href(href: str) -> str:
-    """Address without query string, fragment and credentials."""
-    parts = urlsplit(href)
+    """Address without query string, fragment and credentials; a path stays as it is."""
+    if href.startswith("/vsi"):
+        return redact(href.split("?", 1)[0])
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return "(unreadable address)"
     if not parts.scheme or not parts.netloc:
-        return href.split("?", 1)[0] if href.startswith("/vsi") else href
+        return href
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+")
-_USERINFO = re.compile(r"(?<=://)[^\s/\"'@]+@")
+_USERINFO = re.compile(r"(?<=://)[^\s/\"']+@")
 
 
 def redact(text: str) -> str:

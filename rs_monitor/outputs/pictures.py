@@ -56,7 +56,7 @@ def true_colour(
     limits : ndarray, shape (3, 2), optional
         Values shown black and white; default from the picture itself.
     longest_px : int, optional
-        Larger pictures are reduced to this edge, smaller ones enlarged without smoothing.
+        Larger pictures are reduced to this edge; viewers enlarge smaller ones.
     """
     colour = _colour(rgb)
     low, high = (stretch_limits(colour) if limits is None else limits).T
@@ -66,7 +66,7 @@ def true_colour(
     layers = [*(np.round(band * 255).astype(np.uint8) for band in shown)]
     layers.append(np.where(seen, 255, 0).astype(np.uint8))
     image = Image.fromarray(np.dstack(layers))
-    return _png(_sized(image, longest_px))
+    return _png(_reduced(image, longest_px))
 
 
 def mask_overlay(mask: NDArray[np.bool_], *, longest_px: int) -> bytes:
@@ -77,15 +77,22 @@ def mask_overlay(mask: NDArray[np.bool_], *, longest_px: int) -> bytes:
     mask : ndarray of bool, shape (y, x)
         Pixels to veil.
     longest_px : int
-        See :func:`true_colour`.
+        Longest edge of the picture.
     """
-    pixels = np.zeros((*mask.shape, 4), dtype=np.uint8)
-    pixels[mask] = _VEIL
-    image = _sized(Image.fromarray(pixels), longest_px)
-    stripes = np.add.outer(np.arange(image.height), np.arange(image.width)) // 3 % 3 == 0
-    veiled = np.array(image)
-    veiled[(veiled[..., 3] > 0) & stripes] = _STRIPE
-    return _png(Image.fromarray(veiled))
+    height, width = mask.shape
+    factor = longest_px / max(mask.shape)
+    rows = np.arange(max(1, round(height * factor)))
+    columns = np.arange(max(1, round(width * factor)))
+    veiled = mask[np.ix_(_nearest(rows, height), _nearest(columns, width))]
+    stripes = np.add.outer(rows, columns) // 3 % 3 == 0
+    shades = np.where(veiled, np.where(stripes, 2, 1), 0).astype(np.uint8)
+    image = Image.fromarray(shades, mode="P")
+    image.putpalette(bytes([0, 0, 0, 0, *_VEIL, *_STRIPE]), rawmode="RGBA")
+    return _png(image)
+
+
+def _nearest(indices: NDArray[np.int_], length: int) -> NDArray[np.int_]:
+    return (indices * length) // max(len(indices), 1)
 
 
 def _colour(rgb: NDArray[Any]) -> NDArray[np.float64]:
@@ -97,21 +104,17 @@ def _colour(rgb: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(rgb, dtype=np.float64)
 
 
-def _sized(image: Image.Image, longest_px: int | None) -> Image.Image:
-    if longest_px is None:
+def _reduced(image: Image.Image, longest_px: int | None) -> Image.Image:
+    if longest_px is None or max(image.size) <= longest_px:
         return image
     factor = longest_px / max(image.size)
-    if factor >= 1:
-        whole = max(1, int(factor))
-        size = (image.width * whole, image.height * whole)
-        return image.resize(size, Image.Resampling.NEAREST)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     return image.resize(size, Image.Resampling.BOX)
 
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

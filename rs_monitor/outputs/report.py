@@ -25,6 +25,7 @@ from rs_monitor.outputs.style import hex_colour
 CHIP_LIMIT = 60
 TABLE_LIMIT = 2000
 _MAP_PX = 900
+_CHIP_PX = 300
 _CHIP_MARGIN_PX = 10
 _CHIP_LEAST_PX = 36
 
@@ -247,7 +248,7 @@ def _chip(
         shape, geobox, margin_px=_CHIP_MARGIN_PX, least_px=_CHIP_LEAST_PX
     )
     before, after = (
-        _uri(pictures.true_colour(look[:, rows, columns], limit, longest_px=_MAP_PX // 3))
+        _uri(pictures.true_colour(look[:, rows, columns], limit, longest_px=_CHIP_PX))
         for look, limit in zip(looks, limits, strict=True)
     )
     return {

@@ -27,7 +27,6 @@ from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.tasks import APPLY, ApplyTask
 
 
-
 @dataclass(frozen=True)
 class ZoneProducts:
     """All maps of one zone, whole.

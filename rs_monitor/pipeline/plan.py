@@ -133,9 +133,9 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 
 @cache
-def code_hash() -> str:
-    """Hash of the package's own source, so that changed code never reuses old blocks."""
-    root = Path(rs_monitor.__file__).parent
+def code_hash(room: str = "") -> str:
+    """Hash of the package's own source, or of one room: changed code never reuses old blocks."""
+    root = Path(rs_monitor.__file__).parent / room
     digest = sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode())

@@ -144,9 +144,7 @@ def run(
     return Run(out, manifest, found)
 
 
-def _compute(
-    plan: Plan, folder: RunFolder, progress: Progress, ledger: Ledger
-) -> list[ApplyTask]:
+def _compute(plan: Plan, folder: RunFolder, progress: Progress, ledger: Ledger) -> list[ApplyTask]:
     cluster = plan.config.cluster
     with open_pool(
         cluster.kind,

@@ -196,7 +196,7 @@ def _dissolved(faces: Sequence[shapely.Polygon], owners: Sequence[Parcel]) -> li
         first[orphans] = tree.nearest(inside[orphans])
     parcels: list[Parcel] = []
     for index in np.unique(first).tolist():
-        held = [faces[i] for i in np.flatnonzero(first == index)]
+        held = [faces[i] for i in np.flatnonzero(first == index).tolist()]
         whole = shapely.coverage_union_all(held)
         parcels += [
             Parcel(part, owners[index].code, owners[index].place) for part in polygons_of(whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,7 @@ def _bent_line(rng: np.random.Generator, length: float) -> list[tuple[float, flo
 
 def snapped(geometry: G) -> G:
     """Round coordinates to the centimetre, the precision of the synthetic survey."""
-    return cast(G, shapely.transform(geometry, lambda points: np.round(points, 2)))
+    return shapely.transform(geometry, lambda points: np.round(points, 2))
 
 
 def largest(geometry: BaseGeometry) -> shapely.Polygon:

@@ -166,6 +166,18 @@ CASES = {
         {}, {"land_cover_after": raster(CROP, (HALF, LandCover.BUILT))},
         "CONTRADICTED", "NEW_04", "suspected", "buildings or roads on 0.50",
     ),
+    "one building pixel and one unseen": (
+        {}, {"land_cover_after": raster(CROP, ((10, 10), LandCover.BUILT), ((10, 11), 0))},
+        "INCONCLUSIVE", "NEW_04", "inconclusive", "built or unseen 0.06, limit 0.05 [proposal]",
+    ),
+    "clouds before": (
+        {}, {"land_cover_before": raster(GRASS, (HALF, 0))},
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "seen before on 0.00, unseen 0.50",
+    ),
+    "elevation ends in the middle": (
+        {}, {"slope_deg": raster(3, (HALF, np.nan), dtype=np.float32)},
+        "INCONCLUSIVE", "SLP_01", "inconclusive", "share above 25 [READ] deg 0.000, unknown 0.500",
+    ),
     "clouds": (
         {}, {"clear_looks_after": raster(9, (HALF, 2), dtype=np.uint16)},
         "INCONCLUSIVE", "NEW_05", "inconclusive", "cropland on 0.50, bare 0.00, other 0.00",
@@ -245,9 +257,12 @@ def test_many_claims_keep_order_and_are_judged_apart():
 
 
 def test_overlapping_baseline_polygons_count_once():
-    doubled = frame(BOX.buffer(500), BOX.buffer(400), BOX, land_code=["0404", "0404", "0103"])
-    row = judged(claim(BOX), perfect(land=doubled))
-    assert row["baseline_arable_fraction"] == pytest.approx(1.0, abs=1e-5)
+    west, south, _, north = BOX.bounds
+    strip = shapely.box(west, south, west + 1.8, north)
+    land = frame(BOX.buffer(500), strip, strip, land_code=["0404", "0103", "0103"])
+    row = judged(claim(BOX), perfect(land=land))
+    assert row["baseline_arable_fraction"] == pytest.approx(0.03, abs=1e-5)
+    assert row["rule_NEW_03"] == "pass"
 
 
 def test_farmland_overlap_is_reported_and_decides_nothing():

@@ -18,6 +18,7 @@ CONFORMS = [
 ]
 seen: dict[str, int] = {}
 PAGE = 2
+GEOJSON = "application/geo+json"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -50,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
             base = f"http://{self.headers['Host']}/stac"
             links = [
                 {"rel": "self", "href": base},
-                {"rel": "search", "href": f"{base}/search", "method": "POST"},
+                {"rel": "search", "href": f"{base}/search", "method": "POST", "type": GEOJSON},
             ]
             landing = {"type": "Catalog", "stac_version": "1.0.0", "id": "t", "description": "t"}
             self.json({**landing, "conformsTo": CONFORMS, "links": links})
@@ -60,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(503)
             return
         file = ROOT / name
-        if not file.is_file():
+        if kind == "missing" or not file.is_file():
             self.reply(404)
             return
         self.send_file(file.read_bytes(), kind, path)

@@ -1,5 +1,6 @@
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -15,6 +16,7 @@ from rs_monitor.errors import (
     QuantityError,
     ReadError,
 )
+from rs_monitor.imagery.catalog import SceneItem, normalise_item
 from rs_monitor.imagery.load import load_cube, load_dem, to_reflectance, valid_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")
@@ -177,8 +179,6 @@ def test_platforms_and_calibrations_stay_apart(make, scene, numbers):
 
 
 def test_bands_of_two_resolutions(make, tmp_path, numbers):
-    from rs_monitor.imagery.catalog import normalise_item
-
     coarse = np.arange(1, 1201, dtype="uint16").reshape(30, 40)
     codes = np.where(coarse % 2, 4, 9).astype("uint8")
     fine = make.tif(tmp_path / "red.tif", numbers, nodata=0)
@@ -200,8 +200,6 @@ def test_bands_of_two_resolutions(make, tmp_path, numbers):
 
 
 def test_time_stack(make, tmp_path):
-    from rs_monitor.imagery.catalog import normalise_item
-
     stack = np.random.default_rng(1).integers(1, 250, (3, 60, 80)).astype("uint8")
     path = make.tif(tmp_path / "stack.tif", stack, nodata=0)
     items = [
@@ -257,7 +255,7 @@ def test_integer_without_nodata_must_cover_the_grid(make, scene, numbers):
     assert np.array_equal(values([item], make.grid(60, 80))[0], numbers)
     inside = values([item], make.grid(50, 60, left=make.LEFT + 33))[0]
     assert inside.all()
-    with pytest.raises(ReadError, match="item a, band red: .* declares no nodata value"):
+    with pytest.raises(ReadError, match=r"item a, band red: .* declares no nodata value"):
         values([item], make.grid(60, 81))
     with pytest.raises(ReadError, match="ends inside the grid"):
         values([item], make.grid(60, 80, left=make.LEFT + 33))
@@ -309,13 +307,10 @@ def test_refusals(make, scene, numbers, tmp_path):
 def test_damaged_file_is_an_error_not_nodata(make, scene, numbers):
     item = scene("a", numbers)
     path = item.bands["red"].href
-    with rasterio.open(path) as source:
-        offsets = source.block_shapes
-    assert offsets == [(16, 16)]
-    with open(path, "r+b") as stream:
+    with Path(path).open("r+b") as stream:
         stream.truncate(6000)
     for geobox in (make.grid(60, 80), make.grid(60, 79, left=make.LEFT + 5)):
-        with pytest.raises(ReadError, match="item a, band red: .* could not be read"):
+        with pytest.raises(ReadError, match=r"item a, band red: .* could not be read"):
             values([item], geobox)
 
 
@@ -348,8 +343,6 @@ def test_dem(make, tmp_path):
 
 
 def test_items_survive_the_plan(scene, numbers):
-    from rs_monitor.imagery.catalog import SceneItem
-
     item = scene("a", numbers, scale=0.0001, offset=-0.1)
     assert SceneItem.from_dict(item.to_dict()) == item
     assert item.datetime == dt.datetime(2024, 5, 1, 2, 50, tzinfo=dt.UTC)

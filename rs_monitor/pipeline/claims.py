@@ -1,0 +1,169 @@
+"""Judge claims of new arable land against a finished run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+from numpy.typing import NDArray
+
+from rs_monitor.acceptance.claims import judge_claims
+from rs_monitor.acceptance.evidence import Evidence
+from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.authority.layers import read_layer
+from rs_monitor.config import find_rules
+from rs_monitor.errors import ConfigError, RunError
+from rs_monitor.outputs.manifest import Manifest, read_manifest
+from rs_monitor.outputs.raster import read_raster
+from rs_monitor.outputs.report import write_report
+from rs_monitor.outputs.runfolder import RunFolder
+from rs_monitor.outputs.vectors import read_layers
+from rs_monitor.pipeline.collect import Found, ZoneProducts
+from rs_monitor.pipeline.plan import Plan, ZonePlan
+from rs_monitor.pipeline.run import FINDINGS_NAME, report_context
+
+CLAIMS_NAME = "claims.gpkg"
+FINISHED = ("finished", "finished_with_failures")
+
+READ_BACK = {
+    "before": None,
+    "after": None,
+    "change": "change",
+    "land_cover_before": "land_cover_before",
+    "land_cover_after": "land_cover_after",
+    "slope_deg": "slope_deg",
+    "crop_cycles_after": "cycles_after",
+}
+"""Maps a judgement reads, and the single band's name; None keeps all bands."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Answers to claims and the manifest of the run they lean on."""
+
+    path: Path
+    claims: gpd.GeoDataFrame
+    manifest: Manifest
+
+
+def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verified:
+    """Answer every claim of a job from its finished run.
+
+    Parameters
+    ----------
+    plan : Plan
+        With a ``[claims]`` table in its config.
+    out : Path
+        Folder of the finished run of this very plan.
+    truth : DataFrame, optional
+        For synthetic jobs: goes into the report again.
+
+    Returns
+    -------
+    Verified
+        One answer per claim; no areas are ever added up.
+
+    Raises
+    ------
+    ConfigError
+        Without claims.
+    RunError
+        If the run is unfinished or belongs to another job.
+    """
+    if plan.config.claims is None:
+        raise ConfigError(
+            plan.config.name, ["claims: missing; verify needs a [claims] table in the job file"]
+        )
+    _require_finished(plan, out)
+    settings = plan.config.claims
+    path = plan.path(settings.path)
+    claims = read_layer(path, settings.layer, kind="claims")
+    with RunFolder.reopen(out) as folder:
+        folder.add_vector("claims", path, features=len(claims), crs=claims.crs.to_string())
+        products = [read_products(folder, zone) for zone in plan.zones]
+        judged = _judge(plan, claims, products)
+        folder.write_vectors(CLAIMS_NAME, {"claims": judged})
+        found = read_found(out)
+        write_report(folder, report_context(folder, plan, products, found, truth, judged))
+        manifest = folder.finish()
+    return Verified(out, judged, manifest)
+
+
+def _require_finished(plan: Plan, out: Path) -> None:
+    manifest = read_manifest(out)
+    if manifest.status not in FINISHED or manifest.plan_fingerprint != plan.fingerprint:
+        raise RunError(
+            f"{out}: got a run with status {manifest.status} of plan "
+            f"{manifest.plan_fingerprint[:8]}; needed a finished run of plan "
+            f"{plan.fingerprint[:8]}; run this job into the folder first"
+        )
+
+
+def read_products(folder: RunFolder, zone: ZonePlan) -> ZoneProducts:
+    """Read the maps of one zone back from a run folder."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for product, name in READ_BACK.items():
+        path = folder.map_path(zone.zone_id, product)
+        if path.exists():
+            stack = read_raster(path)[0]
+            arrays[name or product] = stack if name is None else stack[0]
+    looks = folder.map_path(zone.zone_id, "clear_looks")
+    if looks.exists():
+        arrays["looks_before"], arrays["looks_after"] = read_raster(looks)[0]
+    return ZoneProducts(zone, arrays)
+
+
+def read_found(path: Path) -> Found:
+    """Read patches, findings and coverage of a run folder."""
+    layers = read_layers(path / FINDINGS_NAME)
+    return Found(layers["patches"], layers["findings"], layers["coverage"])
+
+
+def _judge(plan: Plan, claims: gpd.GeoDataFrame, products: list[ZoneProducts]) -> gpd.GeoDataFrame:
+    rules = load_acceptance_rules(find_rules(plan.config.rules.acceptance, plan.base))
+    seats = _seats(claims, products)
+    parts = []
+    for seat in sorted(set(seats)):
+        where = [i for i, place in enumerate(seats) if place == seat]
+        evidence = _evidence(plan, products[seat] if seat >= 0 else None)
+        parts.append(judge_claims(claims.iloc[where], evidence, rules).set_index(pd.Index(where)))
+    return gpd.GeoDataFrame(pd.concat(parts).sort_index().reset_index(drop=True), crs=claims.crs)
+
+
+def _seats(claims: gpd.GeoDataFrame, products: list[ZoneProducts]) -> list[int]:
+    """Zone whose outline holds most of each claim; -1 where no zone meets it."""
+    seats = []
+    for geometry in claims.geometry:
+        shares = []
+        for index, product in enumerate(products):
+            outline = gpd.GeoSeries([product.zone.outline], crs=str(product.zone.geobox.crs))
+            shared = outline.to_crs(claims.crs).iloc[0].intersection(geometry).area
+            shares.append((shared, index))
+        best = max(shares, default=(0.0, -1), key=lambda pair: pair[0])
+        seats.append(best[1] if best[0] > 0 else -1)
+    return seats
+
+
+def _evidence(plan: Plan, products: ZoneProducts | None) -> Evidence:
+    layers = plan.layers
+    vectors = Evidence(
+        land=layers.get("land"), pbf=layers.get("pbf"), redline=layers.get("redline")
+    )
+    if products is None:
+        return vectors
+    arrays = products.arrays
+    return Evidence(
+        land=vectors.land,
+        pbf=vectors.pbf,
+        redline=vectors.redline,
+        geobox=products.zone.geobox,
+        land_cover_before=arrays.get("land_cover_before"),
+        land_cover_after=arrays.get("land_cover_after"),
+        clear_looks_after=arrays.get("looks_after"),
+        crop_cycles_after=arrays.get("cycles_after"),
+        slope_deg=arrays.get("slope_deg"),
+        after=plan.config.periods.after,
+    )

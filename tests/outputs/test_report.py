@@ -1,0 +1,180 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from rs_monitor.outputs.doctor import check_run
+from rs_monitor.outputs.report import render_report, write_report
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """Collects tags, their attributes and the text outside style."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words, self._style = [], [], False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_data(self, data):
+        if not self._style:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def count(self, tag, **attributes):
+        wanted = {key.rstrip("_"): value for key, value in attributes.items()}
+        return sum(t == tag and wanted.items() <= a.items() for t, a in self.tags)
+
+
+def test_page_needs_nothing_outside_itself(make_context):
+    html = render_report(make_context())
+    assert not re.search(r"https?://|@import|url\(", html)
+    page = Page(html)
+    assert page.count("script") == page.count("link") == page.count("iframe") == 0
+    sources = [a[k] for _, a in page.tags for k in ("src", "href") if k in a]
+    assert sources
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+
+
+def test_every_anchor_has_its_target(make_context):
+    page = Page(render_report(make_context()))
+    targets = {a["id"] for _, a in page.tags if "id" in a}
+    wanted = {a["href"][1:] for _, a in page.tags if a.get("href", "").startswith("#")}
+    assert wanted <= targets
+
+
+def test_text_from_vectors_is_escaped(make_context):
+    context = make_context()
+    patches = context.patches.copy()
+    patches["zone_id"] = patches["zone_id"].replace(context.zones[0].zone_id, SCRIPT)
+    patches.loc[0, "proposal_reason"] = SCRIPT
+    patches.loc[1, "patch_id"] = f'"><img src=x onerror=alert(1)>{SCRIPT}'
+    findings = context.findings.assign(reason=SCRIPT, clause=SCRIPT)
+    coverage = context.coverage.assign(zone_id=SCRIPT)
+    zones = [replace(context.zones[0], zone_id=SCRIPT), context.zones[1]]
+    claims = context.claims.assign(claim_id=SCRIPT, survey_id=SCRIPT)
+    truth = context.truth.rename(columns={"kind": SCRIPT})
+    manifest = dict(context.manifest) | {"purpose": SCRIPT, "name": SCRIPT}
+    html = render_report(
+        replace(
+            context,
+            manifest=manifest,
+            zones=zones,
+            patches=patches,
+            findings=findings,
+            coverage=coverage,
+            claims=claims,
+            truth=truth,
+        )
+    )
+    page = Page(html)
+    assert "<script" not in html.lower()
+    assert page.count("script") == 0
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert page.text.count("alert(1)") > 20
+
+
+def test_page_says_what_was_and_was_not_decided(make_context):
+    page = Page(render_report(make_context(), content_digest="c0ffee" * 10))
+    for words in (
+        "SYNTHETIC 合成数据",
+        "What this run decided",
+        "What it did not decide",
+        "22 places changed",
+        "10 suspected, to be checked",
+        "692,800 m² · 1,039.20 mu of ground was not seen well enough",
+        "2 patches cannot decide 无法判定",
+        "no DEM was given",
+        "ReadError: item SYN_x, band red: timed out",
+        "XZGD-002 CONTRADICTED · 矛盾",
+        "NEG-11 suspected 疑似",
+        "S004 §二(二)4(4)",
+        "SYN_20240104_T50",
+        "c0ffee" * 10,
+    ):
+        assert words in page.text, words
+
+
+def test_each_patch_has_its_line_outline_and_pictures(make_context):
+    page = Page(render_report(make_context()))
+    assert page.count("article", class_="chip") == 22
+    assert page.count("path", class_="halo") == 22
+    assert page.count("img") == 2 * 3 + 22 * 2
+    titles = [a for t, a in page.tags if t == "title"]
+    assert len(titles) == 22 + 1
+
+
+def test_indicative_areas_are_marked(make_context):
+    html = render_report(make_context())
+    assert len(re.findall(r'<td class="num low">', html)) == 4
+    assert html.count("about 600 m²") == 2
+
+
+def test_pictures_are_limited_and_the_page_says_so(make_context):
+    html = render_report(make_context(), chip_limit=3)
+    page = Page(html)
+    assert page.count("article", class_="chip") == 3
+    assert "The 3 largest of 22 patches" in page.text
+    targets = {a["id"] for _, a in page.tags if "id" in a}
+    assert {a["href"][1:] for _, a in page.tags if a.get("href", "").startswith("#")} <= targets
+
+
+def test_real_run_has_no_banner(make_context):
+    context = make_context()
+    html = render_report(replace(context, manifest=dict(context.manifest) | {"synthetic": False}))
+    assert "SYNTHETIC" not in html
+
+
+def test_nothing_found_is_said(make_context):
+    context = make_context()
+    html = render_report(
+        replace(
+            context,
+            patches=context.patches.iloc[:0],
+            findings=context.findings.iloc[:0],
+            claims=None,
+            truth=None,
+        )
+    )
+    page = Page(html)
+    assert "No patch of change was found on the ground that was seen." in page.text
+    assert 'id="claims"' not in html
+    assert 'id="truth"' not in html
+
+
+def test_patches_in_another_crs_land_on_the_map(make_context):
+    context = make_context()
+    moved = replace(context, patches=context.patches.to_crs("EPSG:4490"))
+    paths = [
+        [a["d"] for t, a in Page(render_report(c)).tags if a.get("class") == "halo"]
+        for c in (context, moved)
+    ]
+    numbers = [[float(n) for n in re.findall(r"[\d.]+", " ".join(found))] for found in paths]
+    np.testing.assert_allclose(sorted(numbers[0]), sorted(numbers[1]), atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_raw_numbers_can_be_shown(make_context, dtype):
+    context = make_context()
+    zone = context.zones[0]
+    raw = np.nan_to_num(zone.before * 10_000).astype(dtype)
+    render_report(replace(context, zones=[replace(zone, before=raw), context.zones[1]]))
+
+
+def test_report_is_part_of_the_run(make_context, make_folder):
+    context = make_context()
+    with make_folder(synthetic=True) as folder:
+        path = write_report(folder, context)
+        folder.finish()
+    assert path == folder.path / "report" / "index.html"
+    assert check_run(folder.path) == []
