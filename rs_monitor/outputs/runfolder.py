@@ -22,6 +22,7 @@ from rs_monitor.outputs.layout import (
     LOG_NAME,
     PLAN_NAME,
     SUMS_NAME,
+    require_finished,
     require_usable,
     sums_text,
 )
@@ -65,7 +66,7 @@ class RunFolder:
         self._lock = lock
         self._manifest = manifest
         self._outputs = {entry.path: entry for entry in manifest.outputs}
-        self._by_workers = Resumed()
+        self._by_workers = manifest.resumed
         self._verdicts: dict[tuple[str, str, str], str | None] = {}
 
     @classmethod
@@ -122,17 +123,17 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """Open an existing run folder to add to it; what it holds stays registered.
+        """Open the folder of a finished run to add to it; what it holds stays registered.
 
         Raises
         ------
         RunError
-            If it is no run folder or is being written to.
+            If it is no run folder, the run did not finish, or it is being written to.
         """
-        read_manifest(path)
+        require_finished(path)
         lock = FolderLock(path)
         try:
-            manifest = read_manifest(path)
+            manifest = require_finished(path)
             return cls._begin(path, lock, manifest.changed(status="running", finished=None))
         except BaseException:
             lock.release()

@@ -133,7 +133,7 @@ def build_ground(
 def _fine(geobox: GeoBox) -> GeoBox:
     affine = geobox.affine
     shape = (geobox.shape[0] * CELLS_PER_PIXEL, geobox.shape[1] * CELLS_PER_PIXEL)
-    return GeoBox(shape, affine * affine.scale(1 / CELLS_PER_PIXEL), geobox.crs)
+    return GeoBox(shape, affine @ affine.scale(1 / CELLS_PER_PIXEL), geobox.crs)
 
 
 def _burn(fine: GeoBox, shapes: list[tuple[BaseGeometry, int]]) -> Labels:

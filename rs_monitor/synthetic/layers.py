@@ -256,6 +256,6 @@ def _slope_grades(
     np.add.at(counts, (numbers.ravel(), grade.ravel()), 1)
     for i in np.flatnonzero(counts[1:].sum(axis=1) == 0).tolist():
         point = parcels[i].geometry.representative_point()
-        column, row = (int(v) for v in ~geobox.affine * (point.x, point.y))
+        column, row = (int(v) for v in ~geobox.affine @ (point.x, point.y))
         counts[i + 1, grade[min(row, shape[0] - 1), min(column, shape[1] - 1)]] = 1
     return [str(best + 1) for best in counts[1:].argmax(axis=1)]

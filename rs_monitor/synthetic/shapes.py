@@ -168,7 +168,7 @@ class Ground:
         window = self._window(shape.buffer(gap_m + 8.0).bounds)
         if window is not None:
             rows, columns = window
-            self.taken[rows, columns] |= self._local(shape.buffer(gap_m), rows, columns)
+            self.taken[rows, columns] |= self._local(shape.buffer(gap_m + 0.5), rows, columns)
 
     def is_free(self, shape: BaseGeometry) -> bool:
         """Whether no taken cell touches the shape."""
@@ -240,7 +240,7 @@ class Ground:
         self, rng: np.random.Generator, shape: shapely.Polygon, centre: int
     ) -> shapely.Polygon:
         row, column = divmod(centre, self.geobox.shape[1])
-        x, y = self.geobox.affine * tuple(np.array([column, row]) + rng.uniform(0, 1, size=2))
+        x, y = self.geobox.affine @ tuple(np.array([column, row]) + rng.uniform(0, 1, size=2))
         return snapped(affinity.translate(shape, x, y))
 
     def _fits(self, shape: shapely.Polygon, cells: Mask, min_share: float) -> bool:
@@ -256,8 +256,8 @@ class Ground:
     def _window(self, bounds: tuple[float, ...]) -> tuple[slice, slice] | None:
         """Rows and columns around the bounds, None when they leave the grid."""
         to_cell = ~self.geobox.affine
-        left, top = to_cell * (bounds[0], bounds[3])
-        right, bottom = to_cell * (bounds[2], bounds[1])
+        left, top = to_cell @ (bounds[0], bounds[3])
+        right, bottom = to_cell @ (bounds[2], bounds[1])
         first = np.floor([top, left]).astype(int) - 1
         last = np.ceil([bottom, right]).astype(int) + 1
         if (first < 0).any() or last[0] > self.geobox.shape[0] or last[1] > self.geobox.shape[1]:
@@ -270,7 +270,7 @@ class Ground:
         burnt = features.rasterize(
             [shape],
             out_shape=(rows.stop - rows.start, columns.stop - columns.start),
-            transform=affine * shift,
+            transform=affine @ shift,
             all_touched=True,
             dtype=np.uint8,
         )

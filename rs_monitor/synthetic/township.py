@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.synthetic import layers
@@ -194,10 +195,8 @@ def _planted(
 def _geobox(seed: int, size_px: int) -> GeoBox:
     east, north = (10 * int(v) for v in stream(seed, 0).integers(0, 400, size=2))
     left, top = _LEFT_M + east, _TOP_M + north
-    side = size_px * _CELL_M
-    return GeoBox.from_bbox(
-        (left, top - side, left + side, top), crs=layers.MAP_CRS, resolution=_CELL_M
-    )
+    affine = Affine(_CELL_M, 0.0, left, 0.0, -_CELL_M, top)
+    return GeoBox((size_px, size_px), affine, layers.MAP_CRS)
 
 
 def _authority_layers(seed: int, world: World, truth: Truth) -> Mapping[str, gpd.GeoDataFrame]:

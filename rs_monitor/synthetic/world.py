@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import shapely
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
@@ -81,8 +82,11 @@ def build_world(seed: int, geobox: GeoBox, attempt: int = 0) -> World:
     hills = draw_hill_line(stream(seed, 2, attempt, 0), box.left, box.top, size)
     regions = draw_regions(stream(seed, 2, attempt, 1), box.left, box.top, size, hills)
     relief = bare_relief(stream(seed, 2, attempt, 2), geobox, hills)
-    placement = GeoBox.from_bbox(
-        (box.left, box.bottom, box.right, box.top), crs=geobox.crs, resolution=_PLACEMENT_CELL_M
+    per_pixel = round(_CELL_M / _PLACEMENT_CELL_M)
+    placement = GeoBox(
+        (geobox.shape[0] * per_pixel, geobox.shape[1] * per_pixel),
+        geobox.affine @ Affine.scale(1 / per_pixel),
+        geobox.crs,
     )
     return World(
         geobox=geobox,

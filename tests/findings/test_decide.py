@@ -252,6 +252,14 @@ def test_farmland_touched_by_a_sliver_is_no_finding(patch, layers, rules, west_s
     assert "NEG-02" not in set(findings["rule_id"])
 
 
+def test_features_that_overlap_are_not_counted_twice(patch, layers, rules, box):
+    given_layers = layers()
+    halves = [box(5, 10, 5, 8), box(5, 10, 6, 8)]
+    given_layers["pbf"] = gpd.GeoDataFrame(geometry=halves, crs="EPSG:4548")
+    row = answer(evaluate(patch(L.UPLAND_CROP, L.BUILT), given_layers, rules), "NEG-02")
+    assert row["pbf_m2"] == pytest.approx(0.6 * row["area_m2"])
+
+
 def test_new_arable_land_is_recorded_and_never_suspected(patch, layers, rules):
     findings = evaluate(patch(L.GRASS, L.UPLAND_CROP), layers(land_code="0404"), rules)
     assert findings[["rule_id", "status"]].to_numpy().tolist() == [["NEW-OBS", "recorded"]]

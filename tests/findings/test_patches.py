@@ -131,6 +131,16 @@ def test_like_classes_never_part_a_group(make_maps, detection):
     assert len(delineate(maps, detection)) == 1
 
 
+def test_pixels_without_class_neither_vote_nor_part_a_group(make_maps, detection):
+    changed = mask((8, 12), (2, 5, 1, 10))
+    after = np.zeros((8, 12), dtype=np.uint8)
+    after[:, :4] = LandCover.BUILT
+    before = np.full((8, 12), LandCover.PADDY, dtype=np.uint8)
+    maps = make_maps(changed, land_cover_before=before, land_cover_after=after)
+    patches = delineate(maps, detection)
+    assert patches[["n_px", "class_after"]].to_numpy().tolist() == [[27, "built"]]
+
+
 def test_rows_are_ordered_by_area_then_id(make_maps, detection):
     maps = make_maps(mask((8, 20), (1, 3, 1, 3), (1, 3, 5, 7), (4, 8, 10, 14)))
     patches = delineate(maps, detection)
@@ -203,12 +213,8 @@ def test_renaming_the_zone_changes_nothing_but_ids(make_maps, detection, changed
     assert not set(one["patch_id"]) & set(other["patch_id"])
     assert set(other["zone_id"]) <= {"Z2"}
     unnamed = [
-        sorted(
-            row.drop(columns=["zone_id", "patch_id"]).astype(str).agg("|".join, axis=1).tolist()
-            if len(row)
-            else []
-        )
-        for row in (one, other)
+        sorted(frame.drop(columns=["zone_id", "patch_id"]).to_csv(index=False).splitlines())
+        for frame in (one, other)
     ]
     assert unnamed[0] == unnamed[1]
 

@@ -1,4 +1,5 @@
 import datetime as dt
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -346,3 +347,20 @@ def test_items_survive_the_plan(scene, numbers):
     item = scene("a", numbers, scale=0.0001, offset=-0.1)
     assert SceneItem.from_dict(item.to_dict()) == item
     assert item.datetime == dt.datetime(2024, 5, 1, 2, 50, tzinfo=dt.UTC)
+
+
+def test_declared_nodata_counts_in_a_warp_too(make, tmp_path):
+    data = np.full((60, 80), 500, dtype="uint16")
+    data[:, 40:] = 7
+    path = make.tif(tmp_path / "silent.tif", data)
+    asset = {"href": path, "dtype": "uint16", "nodata": 7}
+    item = normalise_item(make.item("a", {"red": asset}))
+    found = values([item], make.grid(60, 79, left=make.LEFT + 5))[0]
+    assert set(np.unique(found)) == {7, 500}
+
+
+def test_tasks_travel_to_other_processes(make, scene, numbers):
+    cube = load_cube([scene("a", numbers)], geobox=make.grid(60, 80), bands=["red"], chunk_px=32)
+    there = pickle.loads(pickle.dumps(cube))
+    assert np.array_equal(there["red"].values[0], numbers)
+    assert there["red"].data.name == cube["red"].data.name

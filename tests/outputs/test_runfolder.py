@@ -233,16 +233,26 @@ def test_exception_marks_the_run_failed(make_folder):
 def test_reopen_keeps_what_is_registered(make_folder, geobox):
     with make_folder() as folder:
         write_change(folder, geobox)
+        folder.set_resumed(3, 1, {ABSENT: 1})
         digest = folder.finish().content_digest
     with RunFolder.reopen(folder.path) as folder:
         folder.write_page("report/index.html", "<p>")
         manifest = folder.finish()
     assert manifest.content_digest == digest
+    assert manifest.resumed.reused == 3
     assert [record.path for record in manifest.outputs] == [
         "maps/z1/change.tif",
         "report/index.html",
     ]
     assert check_run(folder.path) == []
+
+
+def test_unfinished_run_cannot_be_reopened(make_folder):
+    with make_folder() as folder:
+        pass
+    with pytest.raises(RunError, match="got a run with status running"):
+        RunFolder.reopen(folder.path)
+    make_folder().close()
 
 
 def test_no_secret_is_written(make_folder):

@@ -132,7 +132,8 @@ def test_event_sizes_are_in_range_and_spread_over_the_logarithm():
 
 
 @pytest.mark.parametrize(
-    ("mu", "name"), [(0.2, "0.2-1"), (1.0, "1-2.4"), (2.4, "2.4-5"), (9.99, "5-10"), (20.0, "10-20")]
+    ("mu", "name"),
+    [(0.2, "0.2-1"), (1.0, "1-2.4"), (2.4, "2.4-5"), (9.99, "5-10"), (20.0, "10-20")],
 )
 def test_size_classes(mu, name):
     assert size_class(mu * MU_M2 + 1e-9) == name
@@ -146,7 +147,7 @@ def test_events_happen_in_the_winter(town):
 def test_planted_things_keep_apart_and_inside_the_zones(town):
     shapes = planted(town)
     tree = shapely.STRtree(shapes)
-    first, second = tree.query(shapes, predicate="dwithin", distance=29.5)
+    first, second = tree.query(shapes, predicate="dwithin", distance=30.0)
     assert_array_equal(first, second)
     zones = shapely.union_all(town.layers["zones"].geometry.to_numpy())
     assert all(zones.covers(shape) for shape in shapes)
@@ -226,17 +227,12 @@ def test_relief_has_a_plain_and_hills_with_gentle_claims(town):
     assert np.median(slope[:, :20]) > 8.0
     geobox: GeoBox = town.geobox
     for shape in town.claims.geometry.to_crs("EPSG:32650"):
-        column, row = (int(v) for v in ~geobox.affine * (shape.centroid.x, shape.centroid.y))
+        column, row = (int(v) for v in ~geobox.affine @ (shape.centroid.x, shape.centroid.y))
         assert slope[row, column] < 15.0
 
 
 def test_refuses_what_cannot_be_made():
-    with pytest.raises(ValueError, match="size_px 100; needed|size_px 100"):
+    with pytest.raises(ValueError, match="size_px 100"):
         make_township(1, size_px=100)
     with pytest.raises(ValueError, match="seed -1"):
         make_township(-1)
-
-
-def test_says_so_when_there_is_no_room():
-    with pytest.raises(ValueError, match="got no .*room|got no free field"):
-        make_township(1, size_px=160, events_per_kind=60, lookalikes_per_kind=60)

@@ -1,0 +1,1 @@
+"""The desk: evidence views of a run; nothing here decides."""
