@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -266,7 +266,7 @@ def progress_display() -> Iterator[Progress]:
         yield report
 
 
-def _line_log() -> Callable[[str, int, int], None]:
+def _line_log() -> Progress:
     finished: set[str] = set()
 
     def report(stage: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""Where work runs: local threads, a local cluster, an existing scheduler; never what is computed."""
+"""Where work runs: local threads, a local cluster, an existing scheduler; not what is computed."""
 
 from __future__ import annotations
 

@@ -7,9 +7,16 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from rs_monitor.errors import ConfigError
 
@@ -18,7 +25,11 @@ DATA_VARIABLE = "RS_MONITOR_DATA"
 
 
 class Model(BaseModel):
-    """Base of every settings table: frozen, unknown keys refused."""
+    """Base of every settings table: frozen, unknown keys refused.
+
+    What ties two keys is checked at the later one: a check of the whole table would stay silent as
+    long as any other key is wrong.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,11 +40,13 @@ class Period(Model):
     start: dt.date = Field(description="first day")
     end: dt.date = Field(description="last day, included")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.end < self.start:
-            raise ValueError(f"end {self.end} lies before start {self.start}")
-        return self
+    @field_validator("end")
+    @classmethod
+    def _ordered(cls, end: dt.date, info: ValidationInfo) -> dt.date:
+        start = info.data.get("start", end)
+        if end < start:
+            raise ValueError(f"end {end} lies before start {start}")
+        return end
 
     def contains(self, day: dt.date) -> bool:
         """Whether a day lies in the period."""
@@ -46,14 +59,16 @@ class Periods(Model):
     before: Period
     after: Period
 
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        if self.after.start <= self.before.end:
+    @field_validator("after")
+    @classmethod
+    def _apart(cls, after: Period, info: ValidationInfo) -> Period:
+        before = info.data.get("before")
+        if before is not None and after.start <= before.end:
             raise ValueError(
-                f"after starts {self.after.start}, inside or ahead of before (ends "
-                f"{self.before.end}); the periods must not overlap"
+                f"after starts {after.start}, inside or ahead of before (ends {before.end}); the "
+                "periods must not overlap"
             )
-        return self
+        return after
 
 
 class CatalogSettings(Model):
@@ -73,7 +88,9 @@ class ImagerySettings(Model):
     mask: Literal["scl", "none"] = Field(
         description="how clear pixels are told; none = not screened"
     )
-    mask_band: str | None = Field(None, description="band that carries the mask, e.g. scl")
+    mask_band: str | None = Field(
+        None, validate_default=True, description="band that carries the mask, e.g. scl"
+    )
     max_cloud_fraction: float = Field(1.0, ge=0, le=1, description="scenes above are not searched")
     resampling: Literal["nearest", "bilinear", "cubic"] = Field(
         "bilinear", description="for bands on another grid; masks are always nearest"
@@ -82,11 +99,12 @@ class ImagerySettings(Model):
         description="reflectance: scale and offset of the items are applied; dn: raw numbers"
     )
 
-    @model_validator(mode="after")
-    def _mask_named(self) -> Self:
-        if (self.mask == "none") != (self.mask_band is None):
-            raise ValueError("mask_band must be given exactly when mask is not 'none'")
-        return self
+    @field_validator("mask_band")
+    @classmethod
+    def _mask_named(cls, band: str | None, info: ValidationInfo) -> str | None:
+        if "mask" in info.data and (info.data["mask"] == "none") != (band is None):
+            raise ValueError("must be given exactly when mask is not 'none'")
+        return band
 
 
 class GridSettings(Model):
@@ -139,15 +157,18 @@ class IrMad(Model):
 
     method: Literal["irmad"]
     threshold: Literal["kmeans", "chi2"] = Field(description="how the change mask is cut")
-    p_value: float | None = Field(None, gt=0, lt=1, description="for chi2: no-change probability")
+    p_value: float | None = Field(
+        None, gt=0, lt=1, validate_default=True, description="for chi2: no-change probability"
+    )
     max_iterations: int = Field(50, ge=1, le=500)
     tolerance: float = Field(1e-3, gt=0, description="largest move of a canonical correlation")
 
-    @model_validator(mode="after")
-    def _p_given(self) -> Self:
-        if (self.threshold == "chi2") != (self.p_value is not None):
-            raise ValueError("p_value must be given exactly when threshold is 'chi2'")
-        return self
+    @field_validator("p_value")
+    @classmethod
+    def _p_given(cls, p_value: float | None, info: ValidationInfo) -> float | None:
+        if "threshold" in info.data and (info.data["threshold"] == "chi2") != (p_value is not None):
+            raise ValueError("must be given exactly when threshold is 'chi2'")
+        return p_value
 
 
 class Posterior(Model):
@@ -182,15 +203,18 @@ class ClusterSettings(Model):
 
     kind: Literal["threads", "local", "scheduler"] = Field("threads")
     workers: int = Field(2, ge=1, le=1024)
-    address: str | None = Field(None, description="for scheduler: its address")
+    address: str | None = Field(
+        None, validate_default=True, description="for scheduler: its address"
+    )
     chunk_px: int = Field(1024, ge=32, description="edge of a dask chunk, pixels")
     memory_gb: float = Field(4.0, gt=0, description="a worker's memory limit")
 
-    @model_validator(mode="after")
-    def _address_given(self) -> Self:
-        if (self.kind == "scheduler") != (self.address is not None):
-            raise ValueError("address must be given exactly when kind is 'scheduler'")
-        return self
+    @field_validator("address")
+    @classmethod
+    def _address_given(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if "kind" in info.data and (info.data["kind"] == "scheduler") != (address is not None):
+            raise ValueError("must be given exactly when kind is 'scheduler'")
+        return address
 
 
 class RegisterSettings(Model):
@@ -231,7 +255,7 @@ class RunConfig(Model):
     authority: AuthoritySettings = Field(default_factory=AuthoritySettings)
     dem: DemSettings | None = None
     change: IrMad | Posterior = Field(discriminator="method")
-    land_cover: LandCoverSettings | None = None
+    land_cover: LandCoverSettings | None = Field(None, validate_default=True)
     rules: RulesSettings = Field(default_factory=RulesSettings)
     register_: RegisterSettings = Field(default_factory=RegisterSettings, alias="register")
     claims: ClaimsSettings | None = None
@@ -240,13 +264,17 @@ class RunConfig(Model):
         "record", description="record: name the failed item or block and go on (exit code 3)"
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.change.method == "posterior" and self.land_cover is None:
+    @field_validator("land_cover")
+    @classmethod
+    def _consistent(
+        cls, land_cover: LandCoverSettings | None, info: ValidationInfo
+    ) -> LandCoverSettings | None:
+        change, authority = info.data.get("change"), info.data.get("authority")
+        if land_cover is None and isinstance(change, Posterior):
             raise ValueError("change.method 'posterior' compares land cover: add [land_cover]")
-        if self.land_cover is not None and self.authority.land is None:
-            raise ValueError("land_cover.source 'survey' needs the table [authority.land]")
-        return self
+        if land_cover is not None and authority is not None and authority.land is None:
+            raise ValueError("source 'survey' needs the table [authority.land]")
+        return land_cover
 
 
 def data_root() -> Path:
@@ -334,7 +362,7 @@ def problems_of(error: ValidationError) -> list[str]:
 
 
 def _problem(detail: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+    key = ".".join(str(part) for part in _without_tag(detail["loc"])) or "(whole file)"
     kind = detail["type"]
     if kind == "extra_forbidden":
         return f"{key}: unknown key; remove it or check its spelling"
@@ -344,6 +372,13 @@ def _problem(detail: Mapping[str, Any]) -> str:
     got = detail.get("input")
     shown = "" if isinstance(got, Mapping) else f"; got {got!r}"
     return f"{key}: {message}{shown}"
+
+
+def _without_tag(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Drop the chosen method that pydantic puts behind ``change``: it is no key of the file."""
+    if location[:1] == ("change",) and location[1:2] in {("irmad",), ("posterior",)}:
+        return (location[0], *location[2:])
+    return location
 
 
 def _merge(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -356,6 +391,8 @@ def _merge(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
         table = merged
         for name in tables:
             table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError("--set", [f"{dotted}: {name} is a value, not a table"])
         table[leaf] = value
     return merged
 
@@ -364,13 +401,13 @@ def origins(
     config: RunConfig, raw: Mapping[str, Any], overrides: Sequence[str] = ()
 ) -> dict[str, tuple[Any, str]]:
     """Every leaf of a config with where it came from: file, default or command line."""
-    leaves = dict(_leaves(config.model_dump(mode="json")))
+    leaves = dict(_leaves(config.model_dump(mode="json", by_alias=True)))
     given = dict(_leaves(raw))
     return {key: (value, _origin(key, given, overrides)) for key, value in leaves.items()}
 
 
 def _origin(key: str, given: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    if key in overrides:
+    if any(key == name or key.startswith(f"{name}.") for name in overrides):
         return "command line"
     return "file" if key in given else "default"
 

@@ -41,7 +41,8 @@ class BinaryScore:
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall."""
-        return _ratio(2 * self.precision * self.recall, self.precision + self.recall)
+        hits = 2 * self.true_positive
+        return _ratio(hits, hits + self.false_positive + self.false_negative)
 
     @property
     def kappa(self) -> float:

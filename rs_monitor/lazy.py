@@ -28,11 +28,16 @@ def is_lazy(array: xr.DataArray) -> bool:
 def _require_aligned(arrays: Sequence[xr.DataArray]) -> None:
     first = arrays[0]
     for other in arrays[1:]:
-        for name in SPACE:
+        if other.dims != first.dims:
+            raise GridMismatch(
+                f"got arrays of {first.dims} and {other.dims}; needed the same dimensions; "
+                "transpose one of them"
+            )
+        for name in first.dims:
             if not np.array_equal(first[name].values, other[name].values):
                 raise GridMismatch(
-                    f"got two arrays whose {name} coordinates differ; needed one grid; load both "
-                    "on the zone's grid"
+                    f"got two arrays whose {name} coordinates differ; needed one grid and the same "
+                    "looks; load both on the zone's grid"
                 )
 
 
@@ -65,7 +70,10 @@ def map_pixels(
     first = arrays[0]
     if any(is_lazy(a) for a in arrays):
         data: Any = da.map_blocks(
-            function, *(a.data for a in arrays), dtype=dtype, meta=_meta(first.ndim, dtype)
+            function,
+            *(da.asarray(a.data) for a in arrays),
+            dtype=dtype,
+            meta=_meta(first.ndim, dtype),
         )
     else:
         data = function(*(a.data for a in arrays))
@@ -139,10 +147,11 @@ def reduce_time(
 def _reduce_lazily(
     function: ArrayFunction, stacks: Sequence[xr.DataArray], dtype: DTypeLike, layers: int | None
 ) -> Any:
-    whole = [da.asarray(stack.data).rechunk({0: -1}) for stack in stacks]
+    first = da.asarray(stacks[0].data).rechunk({0: -1})
+    whole = [first, *(da.asarray(stack.data).rechunk(first.chunks) for stack in stacks[1:])]
     if layers is None:
         return da.map_blocks(function, *whole, dtype=dtype, drop_axis=0, meta=_meta(2, dtype))
-    chunks = ((layers,), *whole[0].chunks[1:])
+    chunks = ((layers,), *first.chunks[1:])
     return da.map_blocks(function, *whole, dtype=dtype, chunks=chunks, meta=_meta(3, dtype))
 
 

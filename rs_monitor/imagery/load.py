@@ -311,7 +311,7 @@ def _encoded(item: SceneItem, name: str) -> tuple[Source, Encoding]:
     band = item.bands[name]
     dtype, nodata = band.dtype, band.nodata
     if dtype is None or nodata is None:
-        found_dtype, found_nodata = _header(band.href, band.index)
+        found_dtype, found_nodata = _header(band.href, band.index, item.id)
         dtype = dtype or found_dtype
         nodata = found_nodata if nodata is None else nodata
     kind = np.dtype(dtype)
@@ -334,16 +334,16 @@ def _check_nodata(item: SceneItem, name: str, kind: np.dtype[Any], nodata: float
         )
 
 
-def _header(href: str, index: int) -> tuple[str, float | None]:
+def _header(href: str, index: int, item_id: str) -> tuple[str, float | None]:
     local = Path(href)
     stamp = local.stat().st_mtime_ns if "://" not in href and local.exists() else 0
-    return _cached_header(href, index, stamp)
+    return _cached_header(href, index, stamp, item_id)
 
 
 @lru_cache(maxsize=8192)
-def _cached_header(href: str, index: int, stamp: int) -> tuple[str, float | None]:
+def _cached_header(href: str, index: int, stamp: int, item_id: str) -> tuple[str, float | None]:
     del stamp
-    return read_header(href, index)
+    return read_header(href, index, item_id)
 
 
 def _common_encoding(encodings: Collection[Encoding]) -> Encoding:

@@ -143,15 +143,15 @@ def read_chunk(job: ChunkJob) -> NDArray[Any]:
     return out[np.newaxis]
 
 
-def read_header(href: str, index: int) -> tuple[str, float | None]:
-    """Dtype and nodata of a band, from the file header.
+def read_header(href: str, index: int, item_id: str = "(header)") -> tuple[str, float | None]:
+    """Dtype and nodata of a band, from the file header; an error names ``item_id``.
 
     Raises
     ------
     ReadError
         If the file cannot be opened.
     """
-    source = Source("(header)", f"band {index}", href, index, None)
+    source = Source(item_id, f"band {index}", href, index, None)
     try:
         for attempt in _attempts(href):
             with attempt, _environment(href, attempt.retry_state.attempt_number):
@@ -209,7 +209,8 @@ def _read_error(source: Source, error: BaseException) -> ReadError:
     detail = _QUERY.sub("?...", str(error.__cause__ or error))
     return ReadError(
         f"item {source.item_id}, band {source.band}: {public_href(source.href)} could not be read "
-        f"({detail}); check that the file is whole and reachable, then run again"
+        f"({detail}); check that the file is whole and reachable, then run again",
+        source.item_id,
     )
 
 
@@ -239,7 +240,8 @@ def _require_band(dataset: Any, source: Source) -> None:
     if not 1 <= source.index <= dataset.count:
         raise ReadError(
             f"item {source.item_id}, band {source.band}: {public_href(source.href)} has "
-            f"{dataset.count} bands; needed band {source.index}; index the folder again"
+            f"{dataset.count} bands; needed band {source.index}; index the folder again",
+            source.item_id,
         )
 
 
@@ -247,18 +249,22 @@ def _require_fit(dataset: Any, source: Source, job: ChunkJob) -> None:
     _require_band(dataset, source)
     where = f"item {source.item_id}, band {source.band}: {public_href(source.href)}"
     if dataset.crs is None:
-        raise ReadError(f"{where} has no CRS; one is needed to place it; assign the right one")
+        raise ReadError(
+            f"{where} has no CRS; one is needed to place it; assign the right one", source.item_id
+        )
     dtype = dataset.dtypes[source.index - 1]
     if not (np.can_cast(dtype, job.dtype) or np.issubdtype(job.dtype, np.floating)):
         raise ReadError(
             f"{where} holds {dtype} where the catalogue says {job.dtype}; correct the catalogue "
-            "or index the folder again"
+            "or index the folder again",
+            source.item_id,
         )
     if job.needs_cover and not _covers(dataset, job):
         raise ReadError(
             f"{where} ends inside the grid and declares no nodata value, so a pixel that was not "
             "seen could not be told from a dark one; declare nodata in the index's side table or "
-            "choose a zone inside the scene"
+            "choose a zone inside the scene",
+            source.item_id,
         )
 
 

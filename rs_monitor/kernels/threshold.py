@@ -23,7 +23,7 @@ def histogram(values: NDArray[np.floating]) -> NDArray[np.float64]:
         Counts, and sums of the values in each bin; the last bin takes everything beyond.
     """
     seen = values[np.isfinite(values)].astype(np.float64)
-    bins = np.minimum((seen / BIN_WIDTH).astype(np.int64), BINS - 1)
+    bins = np.minimum(seen / BIN_WIDTH, BINS - 1).astype(np.int64)
     counts = np.bincount(bins, minlength=BINS).astype(np.float64)
     sums = np.bincount(bins, weights=seen, minlength=BINS)
     return np.stack([counts, sums])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 from scipy.stats import chi2
 
 from rs_monitor.codes import Change, LandCover, separable
@@ -76,6 +77,33 @@ def change_mask(
     return out
 
 
+def grow_change(
+    change: NDArray[np.uint8], magnitude: NDArray[np.float32], grow: float
+) -> NDArray[np.uint8]:
+    """Extend change to connected pixels that pass a lower threshold.
+
+    Parameters
+    ----------
+    change : ndarray of uint8, shape (y, x)
+        ``Change`` codes of a whole zone, so that no block edge stops the growth.
+    magnitude : ndarray of float32, shape (y, x)
+    grow : float
+        Lower threshold; only seen pixels above it, 8-connected to a change, are added.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x)
+
+    Notes
+    -----
+    Hysteresis thresholding, Canny (1986), doi:10.1109/TPAMI.1986.4767851.
+    """
+    candidate = (change == Change.CHANGE) | ((change != Change.NOT_SEEN) & (magnitude > grow))
+    groups, _ = label(candidate, structure=np.ones((3, 3)))
+    grown = np.isin(groups, np.unique(groups[change == Change.CHANGE])) & candidate
+    return np.where(grown, np.uint8(Change.CHANGE), change)
+
+
 def change_probability(
     before: NDArray[np.float32], after: NDArray[np.float32], classes: Sequence[int]
 ) -> NDArray[np.float32]:
@@ -104,4 +132,5 @@ def change_probability(
     for i, one in enumerate(covers):
         partners = [j for j, other in enumerate(covers) if separable(one, other)]
         total += before[i] * after[partners].sum(axis=0, dtype=np.float32)
+    total[np.isnan(before[0]) | np.isnan(after[0])] = np.nan
     return total

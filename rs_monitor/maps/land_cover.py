@@ -130,7 +130,17 @@ def pool_samples(parts: Sequence[Samples], per_class: int) -> Samples:
     """Merge the samples of all blocks and keep the first ``per_class`` of each class.
 
     A pixel that two overlapping zones drew counts once.
+
+    Raises
+    ------
+    NoObservations
+        Without a single block.
     """
+    if not parts:
+        raise NoObservations(
+            "got no block that could be read; training needs samples; look at the failures of the "
+            "run"
+        )
     features = np.concatenate([part.features for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     priority = np.concatenate([part.priority for part in parts])

@@ -8,6 +8,7 @@ from typing import Any
 
 from rs_monitor.errors import RunError
 from rs_monitor.outputs.atomic import PREFIX
+from rs_monitor.outputs.blocks import safe_name
 from rs_monitor.outputs.digest import file_sha256
 from rs_monitor.outputs.lock import LOCK_NAME
 from rs_monitor.outputs.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -18,6 +19,11 @@ CONFIG_NAME = "config.toml"
 LOG_NAME = "log.jsonl"
 REPORT_NAME = "report/index.html"
 CATALOG_NAME = "stac/catalog.json"
+
+
+def map_path(run: Path, zone: str, product: str) -> Path:
+    """Where a raster product of a zone lies."""
+    return run / "maps" / safe_name(zone) / f"{safe_name(product)}.tif"
 
 
 def require_usable(path: Path, mark: str) -> None:

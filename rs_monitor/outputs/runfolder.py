@@ -22,6 +22,7 @@ from rs_monitor.outputs.layout import (
     LOG_NAME,
     PLAN_NAME,
     SUMS_NAME,
+    map_path,
     require_finished,
     require_usable,
     sums_text,
@@ -245,7 +246,7 @@ class RunFolder:
 
     def map_path(self, zone: str, product: str) -> Path:
         """Where a raster product of a zone lies."""
-        return self.path / "maps" / safe_name(zone) / f"{safe_name(product)}.tif"
+        return map_path(self.path, zone, product)
 
     def write_map(
         self,

@@ -16,6 +16,7 @@ from rs_monitor.acceptance.rules import load_acceptance_rules
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.config import find_rules
 from rs_monitor.errors import ConfigError, RunError
+from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.manifest import Manifest, read_manifest
 from rs_monitor.outputs.raster import read_raster
 from rs_monitor.outputs.report import write_report
@@ -81,12 +82,13 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     settings = plan.config.claims
     path = plan.path(settings.path)
     claims = read_layer(path, settings.layer, kind="claims")
+    products = [read_products(out, zone) for zone in plan.zones]
+    # judged before the folder is opened: claims that cannot be judged leave the run as it was
+    judged = _judge(plan, claims, products)
+    found = read_found(out)
     with RunFolder.reopen(out) as folder:
         folder.add_vector("claims", path, features=len(claims), crs=claims.crs.to_string())
-        products = [read_products(folder, zone) for zone in plan.zones]
-        judged = _judge(plan, claims, products)
         folder.write_vectors(CLAIMS_NAME, {"claims": judged})
-        found = read_found(out)
         write_report(folder, report_context(folder, plan, products, found, truth, judged))
         manifest = folder.finish()
     return Verified(out, judged, manifest)
@@ -102,15 +104,15 @@ def _require_finished(plan: Plan, out: Path) -> None:
         )
 
 
-def read_products(folder: RunFolder, zone: ZonePlan) -> ZoneProducts:
+def read_products(run: Path, zone: ZonePlan) -> ZoneProducts:
     """Read the maps of one zone back from a run folder."""
     arrays: dict[str, NDArray[Any]] = {}
     for product, name in READ_BACK.items():
-        path = folder.map_path(zone.zone_id, product)
+        path = map_path(run, zone.zone_id, product)
         if path.exists():
             stack = read_raster(path)[0]
             arrays[name or product] = stack if name is None else stack[0]
-    looks = folder.map_path(zone.zone_id, "clear_looks")
+    looks = map_path(run, zone.zone_id, "clear_looks")
     if looks.exists():
         arrays["looks_before"], arrays["looks_after"] = read_raster(looks)[0]
     return ZoneProducts(zone, arrays)

@@ -35,6 +35,7 @@ from rs_monitor.synthetic import BANDS, Township, make_township
 ITEMS_NAME = "items.parquet"
 AUTHORITY_NAME = "authority.gpkg"
 CLAIMS_NAME = "claims.gpkg"
+TRUTH_NAME = "truth.gpkg"
 DEM_NAME = "dem.tif"
 CONFIG_NAME = "demo.toml"
 SCENES = "scenes"
@@ -101,6 +102,8 @@ def write_township(township: Township, folder: Path, progress: Progress = silent
     )
     write_layers(folder / AUTHORITY_NAME, dict(township.layers))
     write_layers(folder / CLAIMS_NAME, {"claims": township.claims})
+    planted = {"events": township.events, "lookalikes": township.lookalikes}
+    write_layers(folder / TRUTH_NAME, {**planted, "claims": township.claims_truth})
     text = (data_root() / "configs" / CONFIG_NAME).read_text(encoding="utf-8")
     return write_text(folder / CONFIG_NAME, text)
 

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import geopandas as gpd
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from rs_monitor.cluster import Outcome, Pool, run_tasks
 from rs_monitor.codes import CodeSystem
-from rs_monitor.config import DetectionRules, IrMad, LandCoverSettings, RunConfig
+from rs_monitor.config import DetectionRules, IrMad, LandCoverSettings
 from rs_monitor.errors import NoObservations
 from rs_monitor.grid import Block
 from rs_monitor.kernels.change import MadTransform, Moments
@@ -25,6 +23,7 @@ from rs_monitor.maps.land_cover import (
     Samples,
     model_arrays,
     pool_samples,
+    survey_labels,
     train_forest,
 )
 from rs_monitor.outputs.blocks import BlockStore
@@ -45,7 +44,6 @@ from rs_monitor.pipeline.tasks import (
     moments_block,
     observe_block,
     sample_block,
-    window_geobox,
 )
 
 T = TypeVar("T")
@@ -283,12 +281,16 @@ def _irmad_threshold(
 
 
 def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestModel:
-    land = work.plan.layers["land"]
     tasks = []
     for zone in work.plan.zones:
-        survey = land.to_crs(str(zone.geobox.crs))
+        labels = _zone_labels(work.plan, zone)
         tasks += [
-            _sample_task(work, _at(work, zone, block, observed=mark), survey, settings)
+            SampleTask(
+                at=_at(work, zone, block, observed=mark),
+                labels=labels[block.window],
+                per_class=settings.samples_per_class,
+                seed=settings.seed,
+            )
             for block, mark in usable[zone.zone_id].items()
         ]
     parts: list[Samples] = _values(work.stage("sample", sample_block, tasks))
@@ -299,28 +301,17 @@ def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestM
     return model
 
 
-def _sample_task(
-    work: Work,
-    at: BlockTask,
-    survey: gpd.GeoDataFrame,
-    settings: LandCoverSettings,
-) -> SampleTask:
-    extent = window_geobox(at).extent.geom
-    touching = survey.iloc[np.sort(survey.sindex.query(extent, predicate="intersects"))]
-    return SampleTask(
-        at=at,
-        polygons=tuple(shapely.to_wkb(touching.geometry.values)),
-        codes=tuple(touching["land_code"].astype(str)),
-        system=CodeSystem(_code_system(work.plan.config)),
-        per_class=settings.samples_per_class,
-        seed=settings.seed,
-    )
-
-
-def _code_system(config: RunConfig) -> str:
-    if config.authority.land is None:
+def _zone_labels(plan: Plan, zone: ZonePlan) -> NDArray[np.uint8]:
+    settings = plan.config.authority.land
+    if settings is None:
         raise ValueError("training on the survey needs [authority.land]")
-    return config.authority.land.code_system
+    survey = plan.layers["land"].to_crs(str(zone.geobox.crs))
+    return survey_labels(
+        list(survey.geometry),
+        list(survey["land_code"].astype(str)),
+        zone.geobox,
+        system=CodeSystem(settings.code_system),
+    )
 
 
 def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[ApplyTask]:

@@ -98,13 +98,12 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the job: inputs, parameters, rules; no addresses, no machine."""
+        """Identity of the job: inputs, parameters, rules; no addresses, machine or code."""
         return fingerprint(
             {
                 "config": identity_of(self.config),
                 "zones": [zone_identity(zone) for zone in self.zones],
                 "inputs": dict(self.inputs),
-                "code": code_hash(),
             }
         )
 

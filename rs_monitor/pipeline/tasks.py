@@ -9,13 +9,11 @@ from typing import Any
 
 import dask.config
 import numpy as np
-import shapely
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.codes import CodeSystem
 from rs_monitor.config import DetectionRules, ImagerySettings, Period, Periods
 from rs_monitor.errors import ReadError, RunError
 from rs_monitor.grid import Block
@@ -36,7 +34,6 @@ from rs_monitor.maps.land_cover import (
     class_probabilities,
     draw_samples,
     most_probable,
-    survey_labels,
 )
 from rs_monitor.maps.terrain import slope
 from rs_monitor.outputs.blocks import BlockStore
@@ -250,11 +247,6 @@ def _slope_graph(task: ObserveTask) -> xr.DataArray:
     return slope(dem, padded)[inner, inner]  # type: ignore[arg-type]
 
 
-def window_geobox(at: BlockTask) -> GeoBox:
-    """Grid of one block."""
-    return at.geobox[at.block.window]
-
-
 @dataclass(frozen=True)
 class MomentsTask:
     """Sum the moments of one block for IR-MAD."""
@@ -290,27 +282,28 @@ def histogram_block(task: HistogramTask) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class SampleTask:
-    """Draw training pixels of one block from the survey polygons that touch it."""
+    """Draw training pixels of one block.
+
+    Attributes
+    ----------
+    at : BlockTask
+    labels : ndarray of uint8
+        Survey classes of the block.
+    per_class, seed : int
+    """
 
     at: BlockTask
-    polygons: tuple[bytes, ...]
-    codes: tuple[str, ...]
-    system: CodeSystem
+    labels: NDArray[np.uint8]
     per_class: int
     seed: int
 
 
 def sample_block(task: SampleTask) -> Samples:
     """Labelled pixels of one observed block, from the period the survey describes best."""
-    arrays = task.at.read()
-    geobox = window_geobox(task.at)
-    labels = survey_labels(
-        list(shapely.from_wkb(task.polygons)), task.codes, geobox, system=task.system
-    )
     return draw_samples(
-        arrays["features_before"],
-        labels,
-        lattice_origin(geobox),
+        task.at.read()["features_before"],
+        task.labels,
+        lattice_origin(task.at.geobox[task.at.block.window]),
         per_class=task.per_class,
         seed=task.seed,
     )

@@ -165,10 +165,8 @@ class Ground:
 
     def take(self, shape: BaseGeometry, gap_m: float) -> None:
         """Take the cells of a shape and everything nearer than the gap."""
-        window = self._window(shape.buffer(gap_m + 8.0).bounds)
-        if window is not None:
-            rows, columns = window
-            self.taken[rows, columns] |= self._local(shape.buffer(gap_m + 0.5), rows, columns)
+        # the buffer's arcs are chords, and coordinates are rounded: half a metre more
+        self.taken |= self.burn([shape.buffer(gap_m + 0.5)], touched=True)
 
     def is_free(self, shape: BaseGeometry) -> bool:
         """Whether no taken cell touches the shape."""

@@ -151,7 +151,8 @@ def test_paddies_are_flooded_in_early_summer_on_two_dates(town):
     assert np.any(season, axis=0).mean() > 0.8
     assert 0.1 < season[0].mean() < 0.8
     autumn = [wet[day] for day in wet if dt.date(2024, 8, 1) <= day <= dt.date(2024, 10, 31)]
-    assert not np.any(autumn)
+    # ponds that the survey calls paddies stay wet
+    assert np.any(autumn, axis=0).mean() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["building", "earthwork", "pond", "greenhouse", "mine"])
@@ -177,7 +178,7 @@ def test_missed_clouds_are_called_clear(town):
     bare = replace(renderer, remnants={})
     with_cloud = town.scene(index)
     without = bare.render(index, town.acquisitions[index])
-    spot = (opacity > 0.25) & (with_cloud.scl != 0)
+    spot = (opacity > 0.25) & np.isin(with_cloud.scl, [4, 5, 6, 7])
     brighter = with_cloud.bands["blue"][spot].astype(int) - without.bands["blue"][spot]
     assert np.median(brighter) > 500
     assert_array_equal(with_cloud.scl, without.scl)

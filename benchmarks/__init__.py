@@ -1,0 +1,1 @@
+"""Studies that take minutes; each prints a table from one command."""

@@ -1,0 +1,226 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rs_monitor.cli import main
+from rs_monitor.codes import Change, ClaimAnswer
+from rs_monitor.config import load_config
+from rs_monitor.errors import RunError
+from rs_monitor.imagery.index import index_folder
+from rs_monitor.outputs.doctor import check_run
+from rs_monitor.outputs.layout import map_path
+from rs_monitor.outputs.raster import read_raster
+from rs_monitor.pipeline.claims import verify
+from rs_monitor.pipeline.plan import Plan, make_plan
+from rs_monitor.pipeline.run import Run, run
+
+BLOCKS = {"grid.block_px": 64, "land_cover.trees": 20}
+
+
+def plan_of(folder: Path, overrides: dict[str, Any] | None = None) -> Plan:
+    return make_plan(load_config(folder / "demo.toml", BLOCKS | (overrides or {})), base=folder)
+
+
+def run_job(folder: Path, out: Path, overrides: dict[str, Any] | None = None) -> Run:
+    text = (folder / "demo.toml").read_text()
+    return run(plan_of(folder, overrides), out / "run", config_text=text)
+
+
+@pytest.fixture(scope="module")
+def finished(township_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_job(township_folder, tmp_path_factory.mktemp("finished"))
+
+
+def test_run_leaves_the_whole_folder(finished: Run) -> None:
+    zone = finished.found.coverage["zone_id"].iloc[0]
+    products = ["before", "after", "land_cover_before", "land_cover_after", "change"]
+    products += ["change_magnitude", "slope_deg", "clear_looks"]
+    assert all(map_path(finished.path, zone, product).exists() for product in products)
+    names = ["run.json", "config.toml", "plan.json", "log.jsonl", "findings.gpkg", "SHA256SUMS"]
+    names += ["rules/findings.toml", "stac/catalog.json", "report/index.html"]
+    assert [name for name in names if not (finished.path / name).exists()] == []
+    assert finished.manifest.status == "finished"
+    assert check_run(finished.path) == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"cluster.chunk_px": 37},
+        {"cluster.workers": 1},
+        pytest.param({"cluster.kind": "local", "cluster.chunk_px": 50}, marks=pytest.mark.slow),
+    ],
+    ids=["chunks", "one thread", "two processes"],
+)
+def test_where_and_how_it_runs_changes_nothing(
+    township_folder: Path, tmp_path: Path, finished: Run, overrides: dict[str, Any]
+) -> None:
+    other = run_job(township_folder, tmp_path, overrides)
+    assert other.manifest.content_digest == finished.manifest.content_digest
+
+
+def test_a_different_threshold_changes_the_digest(
+    township_folder: Path, tmp_path: Path, finished: Run
+) -> None:
+    other = run_job(township_folder, tmp_path, {"land_cover.seed": 1})
+    assert other.manifest.content_digest != finished.manifest.content_digest
+
+
+def test_same_folder_reuses_every_block(township_folder: Path, tmp_path: Path) -> None:
+    first = run_job(township_folder, tmp_path)
+    again = run_job(township_folder, tmp_path)
+    assert first.manifest.resumed.reused == 0
+    assert again.manifest.resumed.recomputed == 0
+    assert again.manifest.resumed.reused == first.manifest.resumed.recomputed > 0
+    assert again.manifest.content_digest == first.manifest.content_digest
+
+
+def test_killed_run_resumes_to_the_same_digest(
+    township_folder: Path, tmp_path: Path, finished: Run
+) -> None:
+    out = tmp_path / "run"
+    settings = [f"--set={key}={value}" for key, value in BLOCKS.items()]
+    job = str(township_folder / "demo.toml")
+    command = [sys.executable, "-m", "rs_monitor", "run", job, "--out", str(out), *settings]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("blocks/*/observe/*.json"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert json.loads((out / "run.json").read_text())["status"] == "running"
+    resumed = run_job(township_folder, tmp_path)
+    assert resumed.manifest.resumed.reused >= 2
+    assert resumed.manifest.resumed.recomputed >= 1
+    assert resumed.manifest.content_digest == finished.manifest.content_digest
+    assert check_run(out) == []
+
+
+def test_damaged_block_is_made_again(township_folder: Path, tmp_path: Path) -> None:
+    first = run_job(township_folder, tmp_path)
+    block = sorted((tmp_path / "run").glob("blocks/*/observe/*.npz"))[0]
+    block.write_bytes(block.read_bytes()[:-10] + b"0123456789")
+    again = run_job(township_folder, tmp_path)
+    assert again.manifest.resumed.reasons == {"file differs from its recorded hash": 1}
+    assert again.manifest.content_digest == first.manifest.content_digest
+
+
+def test_folder_of_another_job_is_refused(township_folder: Path, tmp_path: Path) -> None:
+    run_job(township_folder, tmp_path)
+    with pytest.raises(RunError, match="another plan"):
+        run_job(township_folder, tmp_path, {"land_cover.seed": 5})
+
+
+def test_plan_reads_no_pixel(township_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "township"
+    shutil.copytree(township_folder, copy)
+    for image in (copy / "scenes").glob("*.tif"):
+        image.unlink()
+    summary = plan_of(copy).summary()
+    assert summary["fingerprint"] == plan_of(township_folder).summary()["fingerprint"]
+    assert all(zone["bytes_read"] > 0 for zone in summary["zones"])
+
+
+def broken_copy(township_folder: Path, folder: Path, victim: int) -> tuple[Path, str]:
+    shutil.copytree(township_folder, folder)
+    image = sorted((folder / "scenes").glob("*_SR.tif"))[victim]
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])
+    return folder, image.name.removesuffix("_SR.tif")
+
+
+def test_broken_scene_is_named_and_left_out(
+    township_folder: Path, tmp_path: Path, finished: Run
+) -> None:
+    item = plan_of(township_folder).zones[0].after[3].id
+    names = sorted(p.name for p in (township_folder / "scenes").glob("*_SR.tif"))
+    copy, broken = broken_copy(
+        township_folder, tmp_path / "township", names.index(f"{item}_SR.tif")
+    )
+    done = run_job(copy, tmp_path)
+    assert broken == item
+    assert done.manifest.status == "finished_with_failures"
+    assert {failure.what for failure in done.manifest.failures} == {item}
+    assert not any(str(tmp_path) in failure.what for failure in done.manifest.failures)
+    looks = done.found.coverage["looks_after_median"]
+    assert (looks <= finished.found.coverage["looks_after_median"]).all()
+
+
+def test_ground_never_seen_after_is_not_no_change(township_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "township"
+    shutil.copytree(township_folder, copy)
+    import rasterio
+
+    for path in sorted((copy / "scenes").glob("*2025*_SCL.tif")):
+        with rasterio.open(path) as source:
+            data, profile = source.read(), source.profile
+        data[:, 40:80, 40:80] = 9
+        path.unlink()
+        with rasterio.open(path, "w", **(profile | {"driver": "GTiff"})) as target:
+            target.write(data)
+    index_folder(copy / "scenes", copy / "items.parquet")
+    done = run_job(copy, tmp_path)
+    zone = plan_of(copy).zones[0]
+    change, geobox, _ = read_raster(map_path(done.path, zone.zone_id, "change"))
+    with rasterio.open(sorted((copy / "scenes").glob("*_SCL.tif"))[0]) as source:
+        left, top = source.transform * (42, 42)
+        right, bottom = source.transform * (78, 78)
+    a = geobox.affine
+    rows = slice(max(round((top - a.f) / a.e), 0), max(round((bottom - a.f) / a.e), 0))
+    cols = slice(max(round((left - a.c) / a.a), 0), max(round((right - a.c) / a.a), 0))
+    part = change[0][rows, cols]
+    assert part.size > 100
+    assert np.all(part == Change.NOT_SEEN)
+    assert done.found.coverage["seen_fraction"].min() < 1.0
+
+
+def test_verify_supports_nothing_false(township_folder: Path, tmp_path: Path) -> None:
+    done = run_job(township_folder, tmp_path)
+    verified = verify(plan_of(township_folder), done.path)
+    from rs_monitor.outputs.vectors import read_layers
+
+    truth = read_layers(township_folder / "truth.gpkg")["claims"]
+    joined = verified.claims.merge(truth, on="claim_id")
+    wrong = joined[(joined["case"] != "true") & (joined["answer"] == ClaimAnswer.SUPPORTED)]
+    assert wrong.empty
+    assert len(joined) == len(truth) == len(verified.claims)
+    assert check_run(done.path) == []
+
+
+def test_unfinished_run_is_not_verified(township_folder: Path, tmp_path: Path) -> None:
+    done = run_job(township_folder, tmp_path)
+    manifest = json.loads((done.path / "run.json").read_text())
+    (done.path / "run.json").write_text(json.dumps(manifest | {"status": "running"}))
+    with pytest.raises(RunError, match="needed a finished run"):
+        verify(plan_of(township_folder), done.path)
+
+
+def test_command_line_end_to_end(township_folder: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    job = str(township_folder / "demo.toml")
+    out = str(tmp_path / "run")
+    settings = [f"--set={key}={value}" for key, value in BLOCKS.items()]
+    planned = runner.invoke(main, ["plan", job, *settings])
+    assert planned.exit_code == 0, planned.output
+    assert "zone Z01: scenes" in planned.output
+    done = runner.invoke(main, ["run", job, "--out", out, *settings])
+    assert done.exit_code == 0, done.output
+    judged = runner.invoke(main, ["verify", job, "--out", out, *settings])
+    assert judged.exit_code == 0, judged.output
+    assert "INCONCLUSIVE" in judged.output
+    assert runner.invoke(main, ["status", out]).exit_code == 0
+    assert runner.invoke(main, ["doctor", out]).exit_code == 0
+    (tmp_path / "run" / "report" / "index.html").write_text("forged")
+    assert runner.invoke(main, ["doctor", out]).exit_code == 1

@@ -1,0 +1,273 @@
+"""Every public raster function: the same under any chunking, and nothing computed on the way."""
+
+import datetime as dt
+import importlib
+import inspect
+import pkgutil
+from typing import NamedTuple
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+import rs_monitor.imagery
+import rs_monitor.maps
+from rs_monitor.errors import GridMismatch
+from rs_monitor.imagery.composites import (
+    clear_looks,
+    longest_gap,
+    median_composite,
+    only_clear,
+)
+from rs_monitor.imagery.load import to_reflectance, valid_mask
+from rs_monitor.imagery.masks import clear_mask
+from rs_monitor.lazy import is_lazy, map_pixels, map_window, reduce_time
+from rs_monitor.maps.features import BANDS, season_features
+from rs_monitor.maps.indices import mndwi, ndbi, ndvi
+from rs_monitor.maps.terrain import slope
+from tests.comparison import assert_close
+
+TIMES, ROWS, COLS = 6, 5, 4
+START, END = dt.date(2024, 3, 1), dt.date(2024, 10, 31)
+GEOBOX = GeoBox((ROWS, COLS), Affine(10, 0, 500000, 0, -10, 3500000), "EPSG:32650")
+
+
+class Inputs(NamedTuple):
+    cube: xr.Dataset  # raw numbers
+    seen: xr.Dataset  # reflectance
+    clear: xr.DataArray
+    dem: xr.DataArray
+
+
+FUNCTIONS = {
+    "rs_monitor.imagery.composites.only_clear": lambda i: only_clear(i.seen["red"], i.clear),
+    "rs_monitor.imagery.composites.median_composite": lambda i: median_composite(
+        i.seen["red"], i.clear, min_looks=2
+    ),
+    "rs_monitor.imagery.composites.clear_looks": lambda i: clear_looks(i.clear),
+    "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
+        i.clear, start=START, end=END
+    ),
+    "rs_monitor.imagery.load.to_reflectance": lambda i: to_reflectance(i.cube, list(BANDS)),
+    "rs_monitor.imagery.load.valid_mask": lambda i: valid_mask(i.cube["red"]),
+    "rs_monitor.imagery.masks.clear_mask": lambda i: clear_mask(
+        i.cube, kind="scl", band="scl", spectral_bands=BANDS
+    ),
+    "rs_monitor.maps.features.season_features": lambda i: season_features(
+        i.seen, i.clear, start=START, end=END
+    ),
+    "rs_monitor.maps.indices.mndwi": lambda i: mndwi(i.seen),
+    "rs_monitor.maps.indices.ndbi": lambda i: ndbi(i.seen),
+    "rs_monitor.maps.indices.ndvi": lambda i: ndvi(i.seen),
+    "rs_monitor.maps.terrain.slope": lambda i: slope(i.dem, GEOBOX),
+}
+
+ELSEWHERE = {
+    # read files: tests/imagery/test_load.py
+    "rs_monitor.imagery.load.load_cube",
+    "rs_monitor.imagery.load.load_dem",
+}
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    rng = np.random.default_rng(4)
+    shape, dims = (TIMES, ROWS, COLS), ("time", "y", "x")
+    days = np.array(["2024-03-05", "2024-04-20", "2024-05-30", "2024-07-01"], "M8[ns]")
+    times = np.concatenate([days, np.array(["2024-09-10", "2024-10-30"], "M8[ns]")])
+    coords = {**xr_coords(GEOBOX, dims=("y", "x")), "time": times}
+    coords["item_ids"] = ("time", [f"scene-{k}" for k in range(TIMES)])
+    for band in BANDS:
+        coords[f"{band}_scale"] = ("time", np.full(TIMES, 1e-4))
+        coords[f"{band}_offset"] = ("time", np.where(np.arange(TIMES) < 3, 0.0, -0.1))
+    numbers = {
+        band: (dims, rng.integers(0, 6000, shape).astype("uint16"), {"nodata": 0}) for band in BANDS
+    }
+    numbers["red"][1][rng.random(shape) < 0.2] = 0
+    scl = rng.integers(0, 12, shape).astype("uint8")
+    cube = xr.Dataset(
+        {**numbers, "scl": (dims, scl, {"nodata": 0})}, coords=coords, attrs={"quantity": "dn"}
+    )
+    clear = xr.DataArray(rng.random(shape) < 0.6, dims=dims, coords=cube.coords, name="clear")
+    clear[:, 1, 2] = False
+    dem = rng.normal(100, 8, (ROWS, COLS)).astype("float32")
+    dem[3, 0] = np.nan
+    space = {name: coords[name] for name in ("y", "x", "spatial_ref")}
+    height = xr.DataArray(dem, dims=("y", "x"), coords=space, name="dem")
+    return Inputs(cube, to_reflectance(cube, list(BANDS)), clear, height)
+
+
+def cut(array, chunks):
+    """The array over dask; coordinates stay in memory, as in a loaded cube."""
+    sizes = tuple(chunks[dim] for dim in array.dims)
+    return array.copy(data=da.from_array(array.values, chunks=sizes))
+
+
+def cut_all(inputs, chunks, others):
+    def each(dataset):
+        # bands of one scene may come in blocks of their own
+        bands = {
+            name: cut(band, others if k % 2 else chunks)
+            for k, (name, band) in enumerate(dataset.data_vars.items())
+        }
+        return dataset.assign(bands)
+
+    return Inputs(
+        each(inputs.cube), each(inputs.seen), cut(inputs.clear, others), cut(inputs.dem, chunks)
+    )
+
+
+def chunk_sizes(length):
+    ones = st.just((1,) * length)
+    cuts = st.sets(st.integers(1, length - 1), max_size=length - 1).map(
+        lambda inner: tuple(np.diff([0, *sorted(inner), length]).tolist())
+    )
+    return st.one_of(cuts, ones)
+
+
+chunkings = st.fixed_dictionaries(
+    {"time": chunk_sizes(TIMES), "y": chunk_sizes(ROWS), "x": chunk_sizes(COLS)}
+)
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError("something was computed while the graph was built")
+
+
+def variables(result):
+    if isinstance(result, xr.DataArray):
+        return {str(result.name): result}
+    return {str(name): array for name, array in result.data_vars.items()}
+
+
+def public_raster_functions():
+    """Functions of maps and imagery that return xarray, by their annotations."""
+    found = set()
+    for package in (rs_monitor.maps, rs_monitor.imagery):
+        for module_info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(module_info.name)
+            found |= raster_functions_of(module)
+    return found
+
+
+def raster_functions_of(module):
+    return {
+        f"{module.__name__}.{name}"
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and not name.startswith("_")
+        and any(word in str(function.__annotations__.get("return")) for word in ("xr.", "xarray."))
+    }
+
+
+def test_every_public_raster_function_is_registered():
+    assert public_raster_functions() == set(FUNCTIONS) | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(deadline=None, derandomize=True, max_examples=12)
+@given(chunkings, chunkings)
+def test_any_chunking_gives_the_same(inputs, name, chunks, others):
+    function = FUNCTIONS[name]
+    expected = function(inputs)
+    with dask.config.set(scheduler=refuse):
+        lazy = function(cut_all(inputs, chunks, others))
+        again = function(cut_all(inputs, chunks, others))
+    with dask.config.set(scheduler="synchronous"):
+        computed = lazy.compute()
+    # names, dimensions, coordinates, attributes and values
+    xr.testing.assert_identical(computed, expected)
+    for key, whole in variables(expected).items():
+        declared = variables(lazy)[key]
+        assert isinstance(declared.data, da.Array)
+        assert declared.dtype == whole.dtype
+        assert_close(variables(computed)[key].values, whole.values, atol=0)
+        assert declared.data.name == variables(again)[key].data.name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_declared_blocks_are_the_computed_ones(inputs, name):
+    sizes = {"time": (2, 4), "y": (1, 4), "x": (3, 1)}
+    for array in variables(FUNCTIONS[name](cut_all(inputs, sizes, sizes))).values():
+        blocks = array.data.to_delayed().ravel().tolist()
+        shapes = [block.shape for block in dask.compute(*blocks, scheduler="synchronous")]
+        declared = [array.data.blocks[index].shape for index in np.ndindex(array.data.numblocks)]
+        assert shapes == declared
+
+
+def test_a_function_on_rasters_without_this_test_is_noticed():
+    class Module:
+        __name__ = __name__
+
+    def smooth(values: xr.DataArray) -> "xr.DataArray":
+        return values
+
+    Module.smooth = staticmethod(smooth)
+    Module._private = staticmethod(smooth)
+    assert raster_functions_of(Module) == {f"{__name__}.smooth"}
+
+
+def plain(array):
+    return {"dtype": array.dtype, "name": "out", "attrs": {}}
+
+
+def test_one_lazy_input_makes_the_result_lazy(inputs):
+    sizes = {"time": (6,), "y": (2, 3), "x": (1, 3)}
+    red, clear = inputs.seen["red"], inputs.clear
+    expected = only_clear(red, clear)
+    for one, other in [(cut(red, sizes), clear), (red, cut(clear, sizes))]:
+        mixed = only_clear(one, other)
+        assert is_lazy(mixed)
+        xr.testing.assert_identical(mixed.compute(), expected)
+        xr.testing.assert_identical(
+            median_composite(one, other).compute(), median_composite(red, clear)
+        )
+
+
+def test_layers_keep_their_blocks_when_stacks_are_cut_differently(inputs):
+    def extremes(one, other):
+        return np.stack([one.min(axis=0), other.max(axis=0)])
+
+    red, nir = inputs.cube["red"], inputs.cube["nir"]
+    named = {**plain(red), "layers": ("which", ["low", "high"])}
+    expected = reduce_time(extremes, red, nir, **named)
+    assert expected["which"].values.tolist() == ["low", "high"]
+    one = cut(red, {"time": (3, 3), "y": (5,), "x": (2, 2)})
+    other = cut(nir, {"time": (6,), "y": (1, 4), "x": (4,)})
+    computed = reduce_time(extremes, one, other, **named)
+    assert computed.shape == (2, ROWS, COLS)
+    xr.testing.assert_identical(computed.compute(), expected)
+
+
+def test_names_and_attributes_are_written_never_inherited(inputs):
+    noted = inputs.dem.assign_attrs(history="edited", units="m")
+    kept = map_pixels(np.negative, noted, **plain(noted))
+    assert kept.attrs == {}
+    assert kept.name == "out"
+    assert map_window(np.negative, noted, depth_px=1, **plain(noted)).attrs == {}
+
+
+def test_half_a_pixel_is_another_grid(inputs):
+    red, moved = inputs.seen["red"], inputs.clear.assign_coords(x=inputs.clear["x"] + 5)
+    with pytest.raises(GridMismatch, match="x coordinates differ"):
+        only_clear(red, moved)
+    with pytest.raises(GridMismatch, match="x coordinates differ"):
+        median_composite(red, moved)
+
+
+def test_looks_of_other_days_are_refused(inputs):
+    later = inputs.clear.assign_coords(time=inputs.clear["time"] + np.timedelta64(1, "D"))
+    with pytest.raises(GridMismatch, match="time coordinates differ"):
+        only_clear(inputs.seen["red"], later)
+
+
+def test_turned_arrays_are_refused(inputs):
+    with pytest.raises(GridMismatch, match="same dimensions"):
+        only_clear(inputs.seen["red"], inputs.clear.transpose("time", "x", "y"))
