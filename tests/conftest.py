@@ -5,6 +5,7 @@ import pytest
 
 SHARED_VARIABLE = "RS_MONITOR_SHARED_DATA"
 REQUIRE_VARIABLE = "RS_MONITOR_REQUIRE_SHARED"
+NO_SKIPS_VARIABLE = "RS_MONITOR_NO_SKIPS"
 
 
 def shared_folder() -> Path | None:
@@ -23,3 +24,12 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where nothing may be skipped, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(NO_SKIPS_VARIABLE) != "1" or reporter is None:
+        return
+    if reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -141,7 +141,7 @@ def load_dem(
         If the file cannot be opened.
     """
     _check_geobox(geobox)
-    _, nodata = _header(str(path), 1)
+    _, nodata = _header(str(path), 1, path.name)
     span = _span(geobox, window)
     source = Source(path.name, "dem", str(path), 1, nodata)
     encoding = Encoding("float32", float("nan"))

@@ -192,6 +192,14 @@ def _canonical_pixels(rows: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(unsigned, dtype=rows.dtype.newbyteorder("<"))
 
 
+def array_digest(array: NDArray[Any]) -> str:
+    """Digest of shape, dtype and values of an array; see :func:`raster_digest` for the rules."""
+    head = {"shape": list(array.shape), "dtype": array.dtype.newbyteorder("=").name}
+    running = hashlib.sha256(canonical_json(head).encode("utf-8"))
+    running.update(_canonical_pixels(np.atleast_1d(array)).tobytes())
+    return running.hexdigest()
+
+
 def table_digest(frame: pd.DataFrame, crs: Any = None) -> str:
     """Digest of a table or layer, independent of row order, column order and file format.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from rs_monitor.maps.land_cover import (
     train_forest,
 )
 from rs_monitor.outputs.blocks import BlockStore
-from rs_monitor.outputs.digest import fingerprint
+from rs_monitor.outputs.digest import array_digest, fingerprint
 from rs_monitor.pipeline.plan import Plan, ZonePlan, code_hash, grid_record, item_identity
 from rs_monitor.pipeline.tasks import (
     APPLY,
@@ -181,16 +182,17 @@ class Fitted:
     threshold: float
     model: ForestModel | None
 
+    @cached_property
     def record(self) -> dict[str, Any]:
         """Plain values for fingerprints and the manifest."""
         table: dict[str, Any] = {"threshold": self.threshold}
         if self.transform is not None:
+            parts = (self.transform.before, self.transform.after, self.transform.offset)
             table["correlations"] = self.transform.correlations.tolist()
-            table["transform"] = fingerprint(
-                [self.transform.before, self.transform.after, self.transform.offset]
-            )
+            table["transform"] = fingerprint([array_digest(part) for part in parts])
         if self.model is not None:
-            table["model"] = fingerprint(dict(model_arrays(self.model)))
+            arrays = model_arrays(self.model)
+            table["model"] = fingerprint({k: array_digest(v) for k, v in arrays.items()})
             table["classes"] = list(self.model.classes)
         return table
 
@@ -208,7 +210,7 @@ def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
             fitted[zone.zone_id] = _fit_irmad(work, zone, blocks, config.change, model)
         else:
             fitted[zone.zone_id] = Fitted(None, work.rules.change_probability, model)
-        work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record()
+        work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record
     return fitted
 
 
@@ -333,7 +335,7 @@ def _apply_task(
         {
             "stage": APPLY,
             "observed": observed,
-            "fitted": fitted.record(),
+            "fitted": fitted.record,
             "method": work.plan.config.change.method,
         }
     )

@@ -351,7 +351,7 @@ def _not_seen(view: RunView) -> list[tuple[str, str, str]]:
 def _too_small(view: RunView) -> list[tuple[str, str, str]]:
     told = {
         Measurability.DETECT_ONLY: "a change is there, its area cannot be measured at this size",
-        Measurability.CANNOT_DECIDE: "too small for this sensor: nothing is said about them",
+        Measurability.CANNOT_DECIDE: "too small or too seldom seen: nothing is said about them",
     }
     counts = view.patches.groupby(["zone_id", "measurability"]).size()
     return [

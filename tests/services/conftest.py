@@ -332,7 +332,9 @@ def township(made_township, stac_api, web):
     base, _ = made_township
     address = web.publish("township", base / SCENES)
     raws = tuple(rustac.read_sync(str(base / ITEMS_NAME))["features"])
-    source = Source(base / CONFIG_NAME, base, base, raws, address)
+    # a small forest: the same for every run, and quick to train
+    small = {"land_cover.trees": 20}
+    source = Source(base / CONFIG_NAME, base, base, raws, address, small)
     stac_api.load("township", source.served())
     return source
 

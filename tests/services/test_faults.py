@@ -67,7 +67,7 @@ def test_lasting_failure_of_one_item_is_named_and_a_later_run_heals_it(
 
     stac_api.load("one-dead", township.moved(place))
     out = tmp_path / "run"
-    keys = stac_api.settings("one-dead")
+    keys = township.overrides | stac_api.settings("one-dead")
     words = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
     ended = CliRunner().invoke(main, ["run", str(township.job), "--out", str(out), *words])
     assert ended.exit_code == WITH_FAILURES, ended.output
