@@ -16,7 +16,7 @@ demo: $(VENV)/.ready
 	$(BIN)/rs-monitor demo --seed $(SEED) --out demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m "not service"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not service"
 
 services: $(VENV)/.ready
 	$(BIN)/python -m pytest -m service

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
@@ -172,7 +172,7 @@ def test_every_public_raster_function_is_registered():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(deadline=None, derandomize=True, max_examples=12, phases=(Phase.explicit, Phase.generate))
 @given(chunkings, chunkings)
 def test_any_chunking_gives_the_same(inputs, name, chunks, others):
     function = FUNCTIONS[name]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from scipy.stats import chi2
 
 from rs_monitor.codes import Change, LandCover, separable
@@ -75,33 +74,6 @@ def change_mask(
     out = np.where(magnitude > threshold, Change.CHANGE, Change.NO_CHANGE).astype(np.uint8)
     out[~(seen & np.isfinite(magnitude))] = Change.NOT_SEEN
     return out
-
-
-def grow_change(
-    change: NDArray[np.uint8], magnitude: NDArray[np.float32], grow: float
-) -> NDArray[np.uint8]:
-    """Extend change to connected pixels that pass a lower threshold.
-
-    Parameters
-    ----------
-    change : ndarray of uint8, shape (y, x)
-        ``Change`` codes of a whole zone, so that no block edge stops the growth.
-    magnitude : ndarray of float32, shape (y, x)
-    grow : float
-        Lower threshold; only seen pixels above it, 8-connected to a change, are added.
-
-    Returns
-    -------
-    ndarray of uint8, shape (y, x)
-
-    Notes
-    -----
-    Hysteresis thresholding, Canny (1986), doi:10.1109/TPAMI.1986.4767851.
-    """
-    candidate = (change == Change.CHANGE) | ((change != Change.NOT_SEEN) & (magnitude > grow))
-    groups, _ = label(candidate, structure=np.ones((3, 3)))
-    grown = np.isin(groups, np.unique(groups[change == Change.CHANGE])) & candidate
-    return np.where(grown, np.uint8(Change.CHANGE), change)
 
 
 def change_probability(
