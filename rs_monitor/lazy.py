@@ -41,6 +41,12 @@ def _require_aligned(arrays: Sequence[xr.DataArray]) -> None:
                 )
 
 
+def _same_blocks(arrays: Sequence[xr.DataArray]) -> list[Any]:
+    """Cut all like the first lazy one: dask pairs blocks by their number, not by their place."""
+    chunks = next(array.data.chunks for array in arrays if is_lazy(array))
+    return [da.asarray(array.data).rechunk(chunks) for array in arrays]
+
+
 def _spatial_coords(array: xr.DataArray) -> dict[str, Any]:
     keep = {"y", "x", "spatial_ref"}
     return {name: coord for name, coord in array.coords.items() if name in keep}
@@ -71,7 +77,7 @@ def map_pixels(
     if any(is_lazy(a) for a in arrays):
         data: Any = da.map_blocks(
             function,
-            *(da.asarray(a.data) for a in arrays),
+            *_same_blocks(arrays),
             dtype=dtype,
             meta=_meta(first.ndim, dtype),
         )
@@ -147,11 +153,10 @@ def reduce_time(
 def _reduce_lazily(
     function: ArrayFunction, stacks: Sequence[xr.DataArray], dtype: DTypeLike, layers: int | None
 ) -> Any:
-    first = da.asarray(stacks[0].data).rechunk({0: -1})
-    whole = [first, *(da.asarray(stack.data).rechunk(first.chunks) for stack in stacks[1:])]
+    whole = [blocks.rechunk({0: -1}) for blocks in _same_blocks(stacks)]
     if layers is None:
         return da.map_blocks(function, *whole, dtype=dtype, drop_axis=0, meta=_meta(2, dtype))
-    chunks = ((layers,), *first.chunks[1:])
+    chunks = ((layers,), *whole[0].chunks[1:])
     return da.map_blocks(function, *whole, dtype=dtype, chunks=chunks, meta=_meta(3, dtype))
 
 

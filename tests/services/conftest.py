@@ -127,7 +127,8 @@ def _await(process, log, ready):
 def call(command, **options):
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode:
-        pytest.fail(f"{Path(command[-1]).name} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+        words = " ".join(map(str, command))
+        pytest.fail(f"failed: {words}\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +172,8 @@ class StacApi:
 
     url: str
     pypgstac: Path
-    reach: dict
-    folder: Path
+    reach: dict = field(repr=False)
+    folder: Path = field(repr=False)
 
     def load(self, collection, items):
         """Put items into a collection of their own."""
