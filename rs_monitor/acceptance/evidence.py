@@ -242,9 +242,13 @@ def _count(cover: Cover, evidence: Evidence, rules: AcceptanceRules) -> PixelCou
     counts: dict[str, int] = {}
     if evidence.clear_looks_after is not None:
         enough = sample(evidence.clear_looks_after, inner, 0) >= rules.pixels.min_looks.value
-        counts |= _count_after(evidence.land_cover_after, inner, enough)
+        cycles = _cycles(evidence.crop_cycles_after, inner, enough)
         seasons = rules.new_04.min_seasons.value
-        counts |= _count_cycles(evidence.crop_cycles_after, inner, enough, seasons)
+        counts |= _count_after(evidence.land_cover_after, inner, enough, cycles, seasons)
+        if cycles is not None:
+            known = cycles != CYCLES_NOT_SEEN
+            counts["cycles_seen"] = int(known.sum())
+            counts["cropped"] = int((known & (cycles >= seasons)).sum())
     if evidence.land_cover_before is not None:
         classes = sample(evidence.land_cover_before, inner, NODATA)
         counts["seen_before"] = int((classes != NODATA).sum())
@@ -253,26 +257,40 @@ def _count(cover: Cover, evidence: Evidence, rules: AcceptanceRules) -> PixelCou
 
 
 def _count_after(
-    land_cover: NDArray[np.uint8] | None, inner: Cover, enough: Bools
+    land_cover: NDArray[np.uint8] | None,
+    inner: Cover,
+    enough: Bools,
+    cycles: NDArray[np.uint8] | None,
+    seasons: int,
 ) -> dict[str, int]:
     if land_cover is None:
         return {}
     classes = np.where(enough, sample(land_cover, inner, NODATA), NODATA)
+    crop_class = np.isin(classes, list(CROPLAND))
+    bare_class = classes == LandCover.BARE
+    # ground classed bare that carried a canopy between bare states is a young field
+    grown = bare_class & _had_crop(cycles, seasons, bare_class)
     seen = int((classes != NODATA).sum())
-    crop = int(np.isin(classes, list(CROPLAND)).sum())
-    bare = int((classes == LandCover.BARE).sum())
+    crop = int((crop_class | grown).sum())
+    bare = int((bare_class & ~grown).sum())
     built = int(np.isin(classes, list(SEALED)).sum())
     return {"seen": seen, "crop": crop, "bare": bare, "built": built, "other": seen - crop - bare}
 
 
-def _count_cycles(
-    cycles: NDArray[np.uint8] | None, inner: Cover, enough: Bools, seasons: int
-) -> dict[str, int]:
+def _had_crop(cycles: NDArray[np.uint8] | None, seasons: int, like: Bools) -> Bools:
     if cycles is None:
-        return {}
+        return np.zeros_like(like)
+    return np.asarray((cycles != CYCLES_NOT_SEEN) & (cycles >= seasons))
+
+
+def _cycles(
+    cycles: NDArray[np.uint8] | None, inner: Cover, enough: Bools
+) -> NDArray[np.uint8] | None:
+    """Crop cycles of the interior pixels; not seen where the looks do not suffice."""
+    if cycles is None:
+        return None
     values = sample(cycles, inner, CYCLES_NOT_SEEN)
-    known = enough & (values != CYCLES_NOT_SEEN)
-    return {"cycles_seen": int(known.sum()), "cropped": int((known & (values >= seasons)).sum())}
+    return np.where(enough, values, np.uint8(CYCLES_NOT_SEEN))
 
 
 def _slope(

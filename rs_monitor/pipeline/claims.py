@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rs_monitor.acceptance.claims import judge_claims
 from rs_monitor.acceptance.evidence import Evidence
-from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.acceptance.rules import AcceptanceRules, load_acceptance_rules
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.config import find_rules
 from rs_monitor.errors import ConfigError, RunError
@@ -84,10 +84,12 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     claims = read_layer(path, settings.layer, kind="claims")
     products = [read_products(out, zone) for zone in plan.zones]
     # judged before the folder is opened: claims that cannot be judged leave the run as it was
-    judged = _judge(plan, claims, products)
+    rules_path = find_rules(plan.config.rules.acceptance, plan.base)
+    judged = _judge(plan, claims, products, load_acceptance_rules(rules_path))
     found = read_found(out)
     with RunFolder.reopen(out) as folder:
         folder.add_vector("claims", path, features=len(claims), crs=claims.crs.to_string())
+        folder.write_page("rules/acceptance.toml", rules_path.read_text(encoding="utf-8"))
         folder.write_vectors(CLAIMS_NAME, {"claims": judged})
         write_report(folder, report_context(folder, plan, products, found, truth, judged))
         manifest = folder.finish()

@@ -124,10 +124,11 @@ class Plan:
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
-    """The part of a config that can alter a result."""
+    """The part of a config that can alter a run; claims are judged on a finished one."""
     table = config.model_dump(mode="json", by_alias=True)
-    for key in ("catalog", "cluster", "purpose", "register", "on_failure"):
+    for key in ("catalog", "cluster", "purpose", "register", "on_failure", "claims"):
         table.pop(key)
+    table["rules"].pop("acceptance")
     return table
 
 
@@ -314,8 +315,8 @@ def _input_digests(
         digests["layer:zones"] = table_digest(zones, zones.crs)
     if config.dem is not None:
         digests["dem"] = file_sha256(resolve_path(config.dem.path, base=base, data=data))
-    for role, name in config.rules.model_dump().items():
-        digests[f"rules:{role}"] = file_sha256(find_rules(name, base))
+    for role in ("detection", "findings"):
+        digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests
 
 

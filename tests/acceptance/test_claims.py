@@ -113,8 +113,16 @@ CASES = {
         "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.50, bare 0.00, other 0.50",
     ),
     "half is bare": (
-        {}, {"land_cover_after": raster(CROP, (HALF, BARE))},
+        {},
+        {
+            "land_cover_after": raster(CROP, (HALF, BARE)),
+            "crop_cycles_after": raster(1, (HALF, 0)),
+        },
         "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.50, bare 0.50, other 0.00",
+    ),
+    "half is a young field: classed bare, yet a crop was seen": (
+        {}, {"land_cover_after": raster(CROP, (HALF, BARE))},
+        "SUPPORTED", "NEW_05", "pass", "cropland on 1.00, bare 0.00, other 0.00",
     ),
     "not yet cropped": (
         {}, {"land_cover_after": raster(BARE), "crop_cycles_after": raster(0)},
