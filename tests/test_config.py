@@ -11,7 +11,6 @@ from rs_monitor.config import (
     DetectionRules,
     IrMad,
     Posterior,
-    RunConfig,
     data_root,
     find_rules,
     load_config,
@@ -200,7 +199,9 @@ def test_no_text_and_no_file(tmp_path):
 
 def test_overrides_win_and_are_checked(job):
     path = job(more="[cluster]\nworkers = 3\n")
-    loaded = load_config(path, {"cluster.workers": 5, "dem.path": "d.tif"} | {"dem.vertical_datum": "x"})
+    loaded = load_config(
+        path, {"cluster.workers": 5, "dem.path": "d.tif"} | {"dem.vertical_datum": "x"}
+    )
     assert loaded.cluster.workers == 5
     assert loaded.dem is not None
     assert mistakes(path, {"cluster.workers": 0, "cluster.speed": 1}) == [
@@ -313,16 +314,3 @@ def test_paths_of_a_job(monkeypatch, tmp_path):
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "env"))
     assert resolve_path("data:c.tif", base=base, data=None) == tmp_path / "env" / "c.tif"
     assert resolve_path("data:c.tif", base=base, data=tmp_path) == tmp_path / "c.tif"
-
-
-def test_every_key_is_described():
-    silent = []
-    for name, field in RunConfig.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and hasattr(model, "model_fields"):
-            silent += [
-                f"{name}.{key}"
-                for key, inner in model.model_fields.items()
-                if inner.description is None and inner.annotation in (int, float, str)
-            ]
-    assert set(silent) <= {"land_cover.trees"}

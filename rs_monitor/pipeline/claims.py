@@ -126,8 +126,12 @@ def read_found(path: Path) -> Found:
     return Found(layers["patches"], layers["findings"], layers["coverage"])
 
 
-def _judge(plan: Plan, claims: gpd.GeoDataFrame, products: list[ZoneProducts]) -> gpd.GeoDataFrame:
-    rules = load_acceptance_rules(find_rules(plan.config.rules.acceptance, plan.base))
+def _judge(
+    plan: Plan,
+    claims: gpd.GeoDataFrame,
+    products: list[ZoneProducts],
+    rules: AcceptanceRules,
+) -> gpd.GeoDataFrame:
     seats = _seats(claims, products)
     parts = []
     for seat in sorted(set(seats)):

@@ -101,7 +101,9 @@ def test_weights_find_the_changed_pixels():
 def test_mean_statistic_is_the_number_of_bands(bands):
     before, after = two_dates(500, bands, seed=8)
     transform = iterate(before, after, np.zeros(2 * bands), 0)
-    assert mad_chi2(before, after, transform).mean(dtype="float64") == pytest.approx(bands, rel=1e-5)
+    assert mad_chi2(before, after, transform).mean(dtype="float64") == pytest.approx(
+        bands, rel=1e-5
+    )
 
 
 def test_missing_values_do_not_count_and_stay_missing():

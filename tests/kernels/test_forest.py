@@ -45,4 +45,6 @@ def test_pixels_do_not_see_each_other():
 
 
 def test_no_pixel():
-    assert_close(forest_proba(np.empty((0, 2), "float32"), FOREST), np.empty((0, 2), "float32"), atol=0)
+    assert_close(
+        forest_proba(np.empty((0, 2), "float32"), FOREST), np.empty((0, 2), "float32"), atol=0
+    )

@@ -21,9 +21,7 @@ def season(days, clear, **bands):
     dims, shape = ("time", "y", "x"), (len(days), 1, 1)
     plain = dict.fromkeys(BANDS, [0.2] * len(days)) | bands
     coords = {"time": times, "y": [0.0], "x": [0.0]}
-    values = {
-        band: (dims, np.array(plain[band], "float32").reshape(shape)) for band in BANDS
-    }
+    values = {band: (dims, np.array(plain[band], "float32").reshape(shape)) for band in BANDS}
     looks = xr.DataArray(np.array(clear, bool).reshape(shape), dims=dims, coords=coords)
     return xr.Dataset(values, coords=coords), looks
 

@@ -24,7 +24,8 @@ def test_pixel_edges_come_from_the_grid():
 
 
 @pytest.mark.parametrize(
-    ("crs", "error"), [("EPSG:4326", UnsuitableCRS), ("EPSG:2263", UnsuitableCRS), (None, MissingCRS)]
+    ("crs", "error"),
+    [("EPSG:4326", UnsuitableCRS), ("EPSG:2263", UnsuitableCRS), (None, MissingCRS)],
 )
 def test_other_units_than_metres_are_refused(crs, error):
     geobox = GeoBox((4, 5), Affine(1, 0, 100, 0, -1, 30), crs)
