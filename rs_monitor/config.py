@@ -146,10 +146,20 @@ class AuthoritySettings(Model):
 
 
 class DemSettings(Model):
-    """Elevation: a local file or an asset of the catalogue."""
+    """Elevation: a local file, or the items of a collection of the catalogue."""
 
-    path: str = Field(min_length=1, description="file; data:NAME starts from --data")
+    path: str | None = Field(None, description="file; data:NAME starts from --data")
+    collection: str | None = Field(
+        None, validate_default=True, description="collection of items with a band dem"
+    )
     vertical_datum: str = Field(min_length=1, description="e.g. EPSG:5773; 'unknown' is recorded")
+
+    @field_validator("collection")
+    @classmethod
+    def _one_source(cls, collection: str | None, info: ValidationInfo) -> str | None:
+        if "path" in info.data and (info.data["path"] is None) == (collection is None):
+            raise ValueError("exactly one of path and collection must be given")
+        return collection
 
 
 class IrMad(Model):

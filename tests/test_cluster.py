@@ -66,14 +66,14 @@ def test_no_task_gives_no_outcome():
 
 
 def test_a_task_may_return_nothing():
-    outcomes = run_tasks(LastFirstPool(1), lambda task: None, [1, 2])
+    outcomes = run_tasks(LastFirstPool(1), lambda _: None, [1, 2])
     assert outcomes == [Outcome(None, None)] * 2
 
 
 def test_threads_run_side_by_side():
     meet = threading.Barrier(2, timeout=20)
     pool = ThreadsPool(2)
-    outcomes = run_tasks(pool, lambda task: meet.wait() >= 0, [1, 2])
+    outcomes = run_tasks(pool, lambda _: meet.wait() >= 0, [1, 2])
     pool.close()
     assert [outcome.value for outcome in outcomes] == [True, True]
     assert pool.shape() == {"kind": "threads", "workers": 2}

@@ -1,4 +1,5 @@
 import datetime as dt
+import itertools
 import re
 from pathlib import Path
 
@@ -165,6 +166,14 @@ def test_survey_training_needs_the_survey(job):
     assert load_config(job(posterior, more=survey + land)).change == Posterior(method="posterior")
 
 
+def test_elevation_has_one_source(job):
+    datum = '[dem]\nvertical_datum = "unknown"\n'
+    for more in (datum, datum + 'path = "d.tif"\ncollection = "dem"\n'):
+        assert mistakes(job(more=more))[0].startswith("dem.collection: exactly one of path and")
+    for more in (datum + 'path = "d.tif"\n', datum + 'collection = "dem"\n'):
+        assert load_config(job(more=more)).dem is not None
+
+
 def test_the_code_system_must_be_named(job):
     path = job(more='[authority.land]\npath = "a.gpkg"\n')
     assert mistakes(path) == ["authority.land.code_system: missing; it is required"]
@@ -200,7 +209,7 @@ def test_no_text_and_no_file(tmp_path):
 def test_overrides_win_and_are_checked(job):
     path = job(more="[cluster]\nworkers = 3\n")
     loaded = load_config(
-        path, {"cluster.workers": 5, "dem.path": "d.tif"} | {"dem.vertical_datum": "x"}
+        path, {"cluster.workers": 5, "dem.path": "d.tif", "dem.vertical_datum": "x"}
     )
     assert loaded.cluster.workers == 5
     assert loaded.dem is not None
@@ -284,7 +293,7 @@ def test_a_rule_file_with_mistakes_names_them(tmp_path):
 def test_every_detection_number_has_its_origin():
     for path in (CONFIGS / "rules").glob("detection*.toml"):
         lines = path.read_text(encoding="utf-8").splitlines()
-        for above, line in zip(lines, lines[1:], strict=False):
+        for above, line in itertools.pairwise(lines):
             if re.match(r"\w+ = [\d.]+$", line):
                 assert above.startswith("# "), f"{path.name}: {line}"
 

@@ -23,6 +23,7 @@ import rs_monitor.maps
 from rs_monitor.errors import GridMismatch
 from rs_monitor.imagery.composites import (
     clear_looks,
+    edge_look,
     longest_gap,
     median_composite,
     only_clear,
@@ -53,6 +54,7 @@ FUNCTIONS = {
         i.seen["red"], i.clear, min_looks=2
     ),
     "rs_monitor.imagery.composites.clear_looks": lambda i: clear_looks(i.clear),
+    "rs_monitor.imagery.composites.edge_look": lambda i: edge_look(i.clear, start=START, last=True),
     "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
         i.clear, start=START, end=END
     ),
@@ -74,6 +76,7 @@ ELSEWHERE = {
     # read files: tests/imagery/test_load.py
     "rs_monitor.imagery.load.load_cube",
     "rs_monitor.imagery.load.load_dem",
+    "rs_monitor.imagery.load.mosaic_dem",
 }
 
 

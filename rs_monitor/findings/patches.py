@@ -76,7 +76,10 @@ class ZoneMaps:
     looks_before, looks_after : ndarray of uint16
         Clear looks of each period.
     first_date, last_date : date
-        Window in which the change must lie.
+        Window in which the change must lie, by the scenes of the zone.
+    last_look_before, first_look_after : ndarray of float32, optional
+        Day ordinals of the last and first clear look; they narrow or widen the window of a patch
+        to what was really seen of it.
     scene_ids : tuple of str
         Scenes used.
     vector_crs : str
@@ -99,6 +102,8 @@ class ZoneMaps:
     last_date: dt.date
     scene_ids: tuple[str, ...]
     vector_crs: str
+    last_look_before: NDArray[np.float32] | None = None
+    first_look_after: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         require_projected(self.geobox, "a patch")
@@ -145,6 +150,7 @@ def delineate(maps: ZoneMaps, rules: DetectionRules) -> gpd.GeoDataFrame:
         **_shape_columns(outlines, areas_m2(gpd.GeoDataFrame(geometry=frame))),
         **_pixel_columns(maps, labels, count),
         **_constant_columns(maps, count),
+        **_window_columns(maps, labels, count),
         "patch_id": _patch_ids(maps, outlines),
     }
     columns["measurability"] = _measurability(columns, rules)
@@ -322,11 +328,27 @@ def _majority(
 def _constant_columns(maps: ZoneMaps, count: int) -> dict[str, list[str]]:
     constants = {
         "zone_id": maps.zone_id,
-        "first_date": maps.first_date.isoformat(),
-        "last_date": maps.last_date.isoformat(),
         "scene_ids": ";".join(maps.scene_ids),
     }
     return {name: [value] * count for name, value in constants.items()}
+
+
+def _window_columns(maps: ZoneMaps, labels: Labels, count: int) -> dict[str, list[str]]:
+    """Earliest last look before and latest first look after: the change lies between them."""
+    index = np.arange(1, count + 1)
+    first = [maps.first_date.isoformat()] * count
+    last = [maps.last_date.isoformat()] * count
+    if maps.last_look_before is not None:
+        days = np.nan_to_num(maps.last_look_before, nan=maps.first_date.toordinal())
+        first = [_iso(day) for day in ndimage.minimum(days, labels, index)]
+    if maps.first_look_after is not None:
+        days = np.nan_to_num(maps.first_look_after, nan=maps.last_date.toordinal())
+        last = [_iso(day) for day in ndimage.maximum(days, labels, index)]
+    return {"first_date": first, "last_date": last}
+
+
+def _iso(ordinal: float) -> str:
+    return dt.date.fromordinal(round(ordinal)).isoformat()
 
 
 def _measurability(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.kernels.series import longest_gap_days, time_quantiles
+from rs_monitor.kernels.series import edge_look_days, longest_gap_days, time_quantiles
 from rs_monitor.lazy import map_pixels, reduce_time
 
 MEDIAN = np.array([0.5])
@@ -112,6 +112,33 @@ def longest_gap(clear: xr.DataArray, *, start: dt.date, end: dt.date) -> xr.Data
         dtype=np.float32,
         name="longest_gap_days",
         attrs={"long_name": "longest gap between clear looks", "units": "day", "method": "gap"},
+    )
+
+
+def edge_look(clear: xr.DataArray, *, start: dt.date, last: bool) -> xr.DataArray:
+    """Day of the last (or first) clear look, counted from ``start``.
+
+    Parameters
+    ----------
+    clear : DataArray of bool
+        time, y, x, ascending in time.
+    start : date
+        Day 0.
+    last : bool
+        The last look, else the first.
+    """
+    days = day_numbers(clear["time"].values, start)
+
+    def edge(seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return edge_look_days(seen, days, last=last)
+
+    which = "last" if last else "first"
+    return reduce_time(
+        edge,
+        clear,
+        dtype=np.float32,
+        name=f"{which}_look_day",
+        attrs={"long_name": f"{which} clear look", "units": f"days since {start}", "method": which},
     )
 
 

@@ -106,6 +106,36 @@ def load_cube(
     return xr.Dataset(variables, coords=coords, attrs={"quantity": str(Quantity.DN)})
 
 
+def mosaic_dem(items: Sequence[SceneItem], *, geobox: GeoBox) -> xr.DataArray:
+    """Describe elevation from the DEM items of a catalogue on a grid; read when computed.
+
+    Parameters
+    ----------
+    items : sequence of SceneItem
+        With a band ``dem``, heights in metres; where they overlap the first one counts.
+    geobox : GeoBox
+        Target grid.
+
+    Returns
+    -------
+    xr.DataArray
+        As :func:`load_dem`.
+    """
+    cube = load_cube(items, geobox=geobox, bands=["dem"])
+    heights = [
+        cube["dem"]
+        .isel(time=index)
+        .astype("float32")
+        .where(valid_mask(cube["dem"]).isel(time=index))
+        for index in range(cube.sizes["time"])
+    ]
+    first = heights[0]
+    for other in heights[1:]:
+        first = first.fillna(other)
+    attrs = {"units": "m", "nodata": float("nan"), "grid_mapping": "spatial_ref"}
+    return first.drop_vars(set(first.coords) - {"y", "x", "spatial_ref"}).assign_attrs(attrs)
+
+
 def load_dem(
     path: Path,
     *,

@@ -95,6 +95,31 @@ def longest_gap_days(
     return longest
 
 
+def edge_look_days(
+    clear: NDArray[np.bool_], days: NDArray[np.float64], *, last: bool
+) -> NDArray[np.float32]:
+    """Day of the last (or first) clear look.
+
+    Parameters
+    ----------
+    clear : ndarray of bool, shape (time, y, x)
+    days : ndarray of float64, shape (time,)
+        Ascending day numbers of the looks.
+    last : bool
+        The last look, else the first.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Day number; NaN where nothing was seen.
+    """
+    edge = np.full(clear.shape[1:], np.nan, dtype=np.float32)
+    looks = zip(clear, days, strict=True)
+    for seen, day in looks if last else reversed(list(looks)):
+        edge[seen] = day
+    return edge
+
+
 @njit(nogil=True)
 def _cycles(ndvi, low, high, min_looks, out):  # type: ignore[no-untyped-def]
     times, height, width = ndvi.shape

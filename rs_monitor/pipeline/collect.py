@@ -176,6 +176,8 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         last_date=_day(zone.after, last=False),
         scene_ids=tuple(item.id for item in (*zone.before, *zone.after)),
         vector_crs=plan.vector_crs,
+        last_look_before=arrays["edge_before"] + plan.config.periods.before.start.toordinal(),
+        first_look_after=arrays["edge_after"] + plan.config.periods.after.start.toordinal(),
     )
 
 

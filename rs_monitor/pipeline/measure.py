@@ -150,7 +150,7 @@ def _observe_task(work: Work, zone: ZonePlan, block: Block) -> ObserveTask:
         rules=work.rules,
         chunk_px=config.cluster.chunk_px,
         with_features=config.land_cover is not None,
-        dem=None if config.dem is None else work.plan.path(config.dem.path),
+        dem=work.plan.dem,
     )
 
 
@@ -169,7 +169,7 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block) -> str:
             "periods": config.periods.model_dump(mode="json"),
             "rules": work.rules.model_dump(mode="json"),
             "features": config.land_cover is not None,
-            "dem": None if config.dem is None else config.dem.model_dump(mode="json"),
+            "dem": work.plan.inputs.get("dem"),
         }
     )
 

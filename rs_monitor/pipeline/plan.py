@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,8 @@ WHOLE_SCENE = "scene"
 """Name of the zone when the job names none."""
 
 LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
+Bounds = tuple[float, float, float, float]
+EARLIEST, LATEST = dt.date(1970, 1, 1), dt.date(2100, 12, 31)
 LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
 
 
@@ -79,6 +82,8 @@ class Plan:
         CRS of the delivered vectors; patches are stored in it.
     zone_layer : GeoDataFrame, optional
         Remediation zones as delivered.
+    dem : Path or tuple of SceneItem, optional
+        Where elevation comes from.
     inputs : mapping of str to str
         Digest of every rule file, vector layer and DEM the job names.
     not_evaluated : tuple of (str, str)
@@ -93,6 +98,7 @@ class Plan:
     layers: Mapping[str, gpd.GeoDataFrame]
     vector_crs: str
     zone_layer: gpd.GeoDataFrame | None = None
+    dem: Path | tuple[SceneItem, ...] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     not_evaluated: tuple[tuple[str, str], ...] = ()
 
@@ -241,6 +247,7 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
                 "period and the bands"
             )
     vector_crs = _vector_crs(zones, layers)
+    dem = _find_dem(config, bbox, base, data)
     planned = _plan_zones(config, zones, before.items, after.items, vector_crs)
     refused = {(r.item_id, r.reason): r for r in (*before.refused, *after.refused)}
     return Plan(
@@ -252,7 +259,8 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         layers=layers,
         vector_crs=vector_crs or str(planned[0].geobox.crs),
         zone_layer=zones,
-        inputs=_input_digests(config, zones, layers, base, data),
+        dem=dem,
+        inputs=_input_digests(config, zones, layers, dem, base),
         not_evaluated=tuple(_not_evaluated(config)),
     )
 
@@ -281,19 +289,16 @@ def _read_layers(config: RunConfig, base: Path, data: Path | None) -> dict[str, 
 def _search(
     config: RunConfig,
     period: Period,
-    bbox: tuple[float, float, float, float] | None,
+    bbox: Bounds | None,
     base: Path,
     data: Path | None,
 ) -> ItemSet:
-    href = config.catalog.href
-    if config.catalog.kind != "api":
-        href = str(resolve_path(href, base=base, data=data))
     wanted = list(config.imagery.bands)
     if config.imagery.mask_band is not None:
         wanted.append(config.imagery.mask_band)
     return search(
         config.catalog.kind,
-        href,
+        _catalog_href(config, base, data),
         collections=config.catalog.collections,
         bbox=bbox,
         start=period.start,
@@ -303,18 +308,51 @@ def _search(
     )
 
 
+def _find_dem(
+    config: RunConfig, bbox: Bounds | None, base: Path, data: Path | None
+) -> Path | tuple[SceneItem, ...] | None:
+    if config.dem is None:
+        return None
+    if config.dem.path is not None:
+        return resolve_path(config.dem.path, base=base, data=data)
+    found = search(
+        config.catalog.kind,
+        _catalog_href(config, base, data),
+        collections=(str(config.dem.collection),),
+        bbox=bbox,
+        start=EARLIEST,
+        end=LATEST,
+        max_cloud_fraction=1.0,
+        bands=["dem"],
+    )
+    if not found.items:
+        raise NoObservations(
+            f"got no DEM item in collection {config.dem.collection} ({len(found.refused)} "
+            "refused); needed one over the zones; check the collection or give dem.path"
+        )
+    return found.items
+
+
+def _catalog_href(config: RunConfig, base: Path, data: Path | None) -> str:
+    if config.catalog.kind == "api":
+        return config.catalog.href
+    return str(resolve_path(config.catalog.href, base=base, data=data))
+
+
 def _input_digests(
     config: RunConfig,
     zones: gpd.GeoDataFrame | None,
     layers: Mapping[str, gpd.GeoDataFrame],
+    dem: Path | tuple[SceneItem, ...] | None,
     base: Path,
-    data: Path | None,
 ) -> dict[str, str]:
     digests = {f"layer:{kind}": table_digest(frame, frame.crs) for kind, frame in layers.items()}
     if zones is not None:
         digests["layer:zones"] = table_digest(zones, zones.crs)
-    if config.dem is not None:
-        digests["dem"] = file_sha256(resolve_path(config.dem.path, base=base, data=data))
+    if isinstance(dem, Path):
+        digests["dem"] = file_sha256(dem)
+    elif dem is not None:
+        digests["dem"] = fingerprint([item_identity(item) for item in dem])
     for role in ("detection", "findings"):
         digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests

@@ -13,6 +13,7 @@ import pandas as pd
 from rs_monitor.cluster import open_pool
 from rs_monitor.config import DetectionRules, find_rules, load_table
 from rs_monitor.errors import NoObservations
+from rs_monitor.findings.decide import missing_inputs
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.outputs.catalog import write_catalog
 from rs_monitor.outputs.manifest import Manifest
@@ -98,9 +99,10 @@ def _record_inputs(folder: RunFolder, plan: Plan) -> None:
             crs=frame.crs.to_string(),
             repaired=frame.attrs.get("repaired", ()),
         )
+    if isinstance(plan.dem, Path):
+        folder.add_vector("dem", plan.dem)
     if plan.config.dem is not None:
-        folder.add_vector("dem", plan.path(plan.config.dem.path))
-        folder.add_step("dem", {"vertical_datum": plan.config.dem.vertical_datum})
+        folder.add_step("dem", plan.config.dem.model_dump())
     for product, reason in plan.not_evaluated:
         folder.not_evaluated(product, reason)
 
@@ -184,11 +186,22 @@ def _collect(
         coverages.append(zone_coverage(zone, rules, plan))
         progress("collect", done, len(products))
     found = decide(patches, coverages, plan, finding_rules)
+    for rule, lacking in missing_inputs(finding_rules, _inputs_at_hand(plan)).items():
+        folder.not_evaluated(f"rule {rule}", f"lacks {', '.join(lacking)}")
     folder.write_vectors(
         FINDINGS_NAME,
         {"patches": found.patches, "findings": found.findings, "coverage": found.coverage},
     )
     return found
+
+
+def _inputs_at_hand(plan: Plan) -> set[str]:
+    given = {
+        "zones": plan.zone_layer is not None,
+        "dem": plan.dem is not None,
+        "land_cover": plan.config.land_cover is not None,
+    }
+    return set(plan.layers) | {name for name, there in given.items() if there}
 
 
 def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:

@@ -18,8 +18,14 @@ from rs_monitor.config import DetectionRules, ImagerySettings, Period, Periods
 from rs_monitor.errors import ReadError, RunError
 from rs_monitor.grid import Block
 from rs_monitor.imagery.catalog import SceneItem
-from rs_monitor.imagery.composites import clear_looks, longest_gap, median_composite, only_clear
-from rs_monitor.imagery.load import load_cube, load_dem, to_reflectance
+from rs_monitor.imagery.composites import (
+    clear_looks,
+    edge_look,
+    longest_gap,
+    median_composite,
+    only_clear,
+)
+from rs_monitor.imagery.load import load_cube, load_dem, mosaic_dem, to_reflectance
 from rs_monitor.imagery.masks import clear_mask
 from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
 from rs_monitor.kernels.series import crop_cycles
@@ -107,7 +113,7 @@ class ObserveTask:
     rules: DetectionRules
     chunk_px: int
     with_features: bool
-    dem: Path | None
+    dem: Path | tuple[SceneItem, ...] | None
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,7 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
         label: xr.concat(composite, dim="band", coords="minimal", compat="override"),
         f"looks_{label}": clear_looks(clear),
         f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
+        f"edge_{label}": edge_look(clear, start=period.start, last=label == "before"),
     }
     if task.with_features:
         graph[f"features_{label}"] = season_features(
@@ -240,11 +247,13 @@ def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> x
 
 def _slope_graph(task: ObserveTask) -> xr.DataArray:
     """Slope of the block, its DEM read with a margin so that blocks leave no seams."""
-    geobox, block = task.at.geobox, task.at.block
-    padded = geobox[block.window].pad(DEM_MARGIN_PX)
-    dem = load_dem(task.dem, geobox=padded) if task.dem is not None else None
+    padded = task.at.geobox[task.at.block.window].pad(DEM_MARGIN_PX)
+    if isinstance(task.dem, Path):
+        dem = load_dem(task.dem, geobox=padded)
+    else:
+        dem = mosaic_dem(task.dem or (), geobox=padded)
     inner = slice(DEM_MARGIN_PX, -DEM_MARGIN_PX)
-    return slope(dem, padded)[inner, inner]  # type: ignore[arg-type]
+    return slope(dem, padded)[inner, inner]
 
 
 @dataclass(frozen=True)

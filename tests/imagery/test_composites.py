@@ -7,6 +7,7 @@ import xarray as xr
 from rs_monitor.imagery.composites import (
     clear_looks,
     day_numbers,
+    edge_look,
     longest_gap,
     median_composite,
     only_clear,
@@ -56,6 +57,15 @@ def test_longest_gap():
     found = longest_gap(CLEAR, start=dt.date(2024, 3, 1), end=dt.date(2024, 5, 1))
     assert_close(found.values, np.array([[21, 30, 41, 61, 41]], "float32"), atol=0)
     assert found.attrs["units"] == "day"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"), [(True, [40, 40, 20, NAN, 20]), (False, [10, 10, 10, NAN, 20])]
+)
+def test_first_and_last_look(last, expected):
+    found = edge_look(CLEAR, start=dt.date(2024, 3, 1), last=last)
+    assert_close(found.values, np.array([expected], "float32"), atol=0)
+    assert found.attrs["units"] == "days since 2024-03-01"
 
 
 def test_fewer_looks_never_shorten_the_gap_or_add_coverage():

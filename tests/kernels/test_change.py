@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -101,9 +103,8 @@ def test_weights_find_the_changed_pixels():
 def test_mean_statistic_is_the_number_of_bands(bands):
     before, after = two_dates(500, bands, seed=8)
     transform = iterate(before, after, np.zeros(2 * bands), 0)
-    assert mad_chi2(before, after, transform).mean(dtype="float64") == pytest.approx(
-        bands, rel=1e-5
-    )
+    statistic = mad_chi2(before, after, transform)
+    assert statistic.mean(dtype="float64") == pytest.approx(bands, rel=1e-5)
 
 
 def test_missing_values_do_not_count_and_stay_missing():
@@ -164,7 +165,7 @@ def test_moments_of_blocks_add_up_to_the_whole(cuts, weighted):
     edges = [0, *sorted(cuts), 120]
     parts = [
         mad_moments(before[:, a:b], after[:, a:b], origin, transform)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     total = sum(parts[1:], parts[0])
     assert isinstance(total, Moments)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -113,8 +115,8 @@ def test_samples_do_not_know_the_tiling(township, row_cuts, col_cuts, per_class,
             per_class=per_class,
             seed=seed,
         )
-        for y0, y1 in zip(rows, rows[1:], strict=False)
-        for x0, x1 in zip(cols, cols[1:], strict=False)
+        for y0, y1 in itertools.pairwise(rows)
+        for x0, x1 in itertools.pairwise(cols)
     ]
     shuffled = [parts[k] for k in order if k < len(parts)]
     same(pool_samples(shuffled, per_class), whole)
