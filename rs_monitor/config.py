@@ -166,19 +166,9 @@ class IrMad(Model):
     """Two-date change by iteratively reweighted multivariate alteration detection."""
 
     method: Literal["irmad"]
-    threshold: Literal["kmeans", "chi2"] = Field(description="how the change mask is cut")
-    p_value: float | None = Field(
-        None, gt=0, lt=1, validate_default=True, description="for chi2: no-change probability"
-    )
+    threshold: Literal["kmeans"] = Field(description="how the change mask is cut")
     max_iterations: int = Field(50, ge=1, le=500)
     tolerance: float = Field(1e-3, gt=0, description="largest move of a canonical correlation")
-
-    @field_validator("p_value")
-    @classmethod
-    def _p_given(cls, p_value: float | None, info: ValidationInfo) -> float | None:
-        if "threshold" in info.data and (info.data["threshold"] == "chi2") != (p_value is not None):
-            raise ValueError("must be given exactly when threshold is 'chi2'")
-        return p_value
 
 
 class Posterior(Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,9 +174,3 @@ def pixel_area_m2(geobox: GeoBox) -> NDArray[np.float64]:
     lon, lat = to_geographic.transform(x, y)
     areas = [abs(CGCS2000.polygon_area_perimeter(lon[i], lat[i])[0]) for i in range(height)]
     return np.asarray(areas, dtype=np.float64)
-
-
-def iter_windows(blocks: Sequence[Block]) -> Iterator[tuple[slice, slice]]:
-    """Windows of blocks in their fixed order."""
-    for block in blocks:
-        yield block.window

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 
 from rs_monitor.codes import Change
@@ -11,8 +11,8 @@ from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.raster import read_raster
 from rs_monitor.pipeline.plan import WHOLE_SCENE
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+mpl.use("Agg")
+import matplotlib.pyplot as plt
 
 FALSE_COLOUR = ("nir", "red", "green")
 

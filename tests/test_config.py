@@ -121,7 +121,7 @@ def test_keys_that_contradict_each_other_are_told_beside_other_mistakes(job):
     keys = [line.split(":")[0] for line in found]
     assert sorted(keys) == [
         "change.max_iterations",
-        "change.p_value",
+        "change.threshold",
         "cluster.address",
         "cluster.workers",
         "imagery.mask_band",
@@ -141,8 +141,8 @@ def test_a_missing_table_and_key(job):
     [
         (("schema_version = 1", "schema_version = 2"), "schema_version: Input should be 1; got 2"),
         (('mask = "none"', 'mask = "scl"'), "imagery.mask_band: must be given exactly when mask"),
-        (('"kmeans"', '"chi2"'), "change.p_value: must be given exactly when threshold is 'chi2'"),
-        (('"kmeans"', '"kmeans"\np_value = 0.1'), "change.p_value: must be given exactly when"),
+        (('"kmeans"', '"chi2"'), "change.threshold: Input should be 'kmeans'"),
+        (('"kmeans"', '"kmeans"\np_value = 0.1'), "change.p_value: unknown key"),
         (('"irmad"\nthreshold = "kmeans"', '"posterior"'), "land_cover: change.method 'posterior'"),
         (('"irmad"', '"ratio"'), "change: Input tag 'ratio' found using 'method' does not match"),
         (('["red", "nir"]', "[]"), "imagery.bands: Tuple should have at least 1 item"),

@@ -248,7 +248,9 @@ def mad_chi2(
     Returns
     -------
     ndarray of float32, shape (n,)
-        Chi-square with p degrees of freedom where nothing changed; NaN where not seen.
+        Large where the ground changed; NaN where not seen. Not a calibrated chi-square: the
+        reweighting narrows the no-change variance (29 % of unchanged pixels of six simulated bands
+        exceed the 1 % point), so a threshold is found from the values, not from a table.
     """
     out = np.empty(before.shape[1], dtype=np.float32)
     _chi2_all(before, after, transform.before, transform.after, transform.offset, out)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from rs_monitor.codes import Change, LandCover, separable
 from rs_monitor.kernels.change import MadTransform, Moments, mad_transform
@@ -50,11 +49,6 @@ def fit_irmad(
         if moved < tolerance:
             return transform, iteration
     return transform, max_iterations
-
-
-def chi2_threshold(p_value: float, bands: int) -> float:
-    """Magnitude that no-change pixels exceed with probability ``p_value``."""
-    return float(np.sqrt(chi2.isf(p_value, bands)))
 
 
 def change_mask(

@@ -17,7 +17,7 @@ from rs_monitor.errors import NoObservations
 from rs_monitor.grid import Block
 from rs_monitor.kernels.change import MadTransform, Moments
 from rs_monitor.kernels.threshold import two_means
-from rs_monitor.maps.change import chi2_threshold, fit_irmad
+from rs_monitor.maps.change import fit_irmad
 from rs_monitor.maps.features import feature_names
 from rs_monitor.maps.land_cover import (
     ForestModel,
@@ -181,6 +181,7 @@ class Fitted:
     transform: MadTransform | None
     threshold: float
     model: ForestModel | None
+    iterations: int = 0
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -188,6 +189,7 @@ class Fitted:
         table: dict[str, Any] = {"threshold": self.threshold}
         if self.transform is not None:
             parts = (self.transform.before, self.transform.after, self.transform.offset)
+            table["iterations"] = self.iterations
             table["correlations"] = self.transform.correlations.tolist()
             table["transform"] = fingerprint([array_digest(part) for part in parts])
         if self.model is not None:
@@ -254,32 +256,40 @@ def _fit_irmad(
             "periods or add scenes"
         )
     origin = first.first / first.weight
-    transform, iterations = fit_irmad(
-        lambda last: measure_about(origin, last),
-        origin,
-        max_iterations=settings.max_iterations,
-        tolerance=settings.tolerance,
-    )
-    threshold = _irmad_threshold(work, zone, blocks, settings, transform)
-    work.ledger.fitted.setdefault(zone.zone_id, {})["iterations"] = iterations
-    return Fitted(transform, threshold, model)
+    try:
+        transform, iterations = fit_irmad(
+            lambda last: measure_about(origin, last),
+            origin,
+            max_iterations=settings.max_iterations,
+            tolerance=settings.tolerance,
+        )
+    except np.linalg.LinAlgError as error:
+        raise NoObservations(
+            f"got a band of zone {zone.zone_id} that is constant or made of the others; needed "
+            "independent bands; take it out of imagery.bands"
+        ) from error
+    threshold = _irmad_threshold(work, zone, blocks, transform)
+    return Fitted(transform, threshold, model, iterations)
 
 
 def _irmad_threshold(
     work: Work,
     zone: ZonePlan,
     blocks: Mapping[Block, str],
-    settings: IrMad,
     transform: MadTransform,
 ) -> float:
-    if settings.p_value is not None:
-        return chi2_threshold(settings.p_value, len(transform.correlations))
     tasks = [
         HistogramTask(_at(work, zone, block, observed=mark), transform)
         for block, mark in blocks.items()
     ]
     parts = _values(work.stage(f"fit {zone.zone_id}", histogram_block, tasks))
-    return two_means(np.sum(parts, axis=0))
+    try:
+        return two_means(np.sum(parts, axis=0))
+    except ValueError as error:
+        raise NoObservations(
+            f"got one and the same magnitude all over zone {zone.zone_id}; needed some contrast to "
+            "cut; check that the two periods hold different scenes"
+        ) from error
 
 
 def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestModel:

@@ -1,3 +1,4 @@
+import datetime as dt
 from dataclasses import replace
 
 import numpy as np
@@ -225,3 +226,15 @@ def test_a_scene_seen_upside_down_has_the_same_patches(make_maps, detection, cha
     one = delineate(make_maps(changed), detection)
     other = delineate(make_maps(changed[::-1, ::-1]), detection)
     assert sorted(one["n_px"]) == sorted(other["n_px"])
+
+
+def test_change_window_is_what_was_seen_of_the_patch(make_maps, detection):
+    before, after = np.full((2, 8, 8), np.nan, dtype=np.float32)
+    before[:] = dt.date(2024, 10, 18).toordinal()
+    after[:] = dt.date(2025, 3, 5).toordinal()
+    before[2, 3] = dt.date(2024, 9, 1).toordinal()
+    after[4, 5] = dt.date(2025, 4, 9).toordinal()
+    maps = make_maps(mask((8, 8), (2, 5, 3, 6)))
+    seen = replace(maps, last_look_before=before, first_look_after=after)
+    row = delineate(seen, detection).iloc[0]
+    assert (row["first_date"], row["last_date"]) == ("2024-09-01", "2025-04-09")

@@ -9,6 +9,8 @@ import pytest
 import rasterio
 import rasterio.warp
 import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from rs_monitor.errors import (
     CatalogError,
@@ -18,7 +20,9 @@ from rs_monitor.errors import (
     ReadError,
 )
 from rs_monitor.imagery.catalog import SceneItem, normalise_item
-from rs_monitor.imagery.load import load_cube, load_dem, to_reflectance, valid_mask
+from rs_monitor.imagery.index import index_folder
+from rs_monitor.imagery.load import load_cube, load_dem, mosaic_dem, to_reflectance, valid_mask
+from rs_monitor.imagery.search import search
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")
 
@@ -364,3 +368,36 @@ def test_tasks_travel_to_other_processes(make, scene, numbers):
     there = pickle.loads(pickle.dumps(cube))
     assert np.array_equal(there["red"].values[0], numbers)
     assert there["red"].data.name == cube["red"].data.name
+
+
+def test_dem_items_of_a_catalogue_equal_the_file(tmp_path: Path) -> None:
+    box = GeoBox((20, 24), Affine(10, 0, 600_000, 0, -10, 3_500_000), "EPSG:32650")
+    heights = np.arange(480, dtype=np.float32).reshape(20, 24)
+    heights[3, 4] = -9999
+    profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "height": 20, "width": 24}
+    profile |= {"crs": "EPSG:32650", "transform": box.affine, "nodata": -9999}
+    with rasterio.open(tmp_path / "dem_20200101.tif", "w", **profile) as target:
+        target.write(heights, 1)
+    table = tmp_path / "index.toml"
+    table.write_text(
+        'collection = "dem"\n[[source]]\nfiles = "*.tif"\nrole = "dem"\nbands = ["dem"]\n'
+        'vertical_datum = "EPSG:5773"\n'
+    )
+    index_folder(tmp_path, tmp_path / "items.parquet")
+    found = search(
+        "geoparquet",
+        str(tmp_path / "items.parquet"),
+        collections=("dem",),
+        bbox=None,
+        start=dt.date(1970, 1, 1),
+        end=dt.date(2100, 1, 1),
+        max_cloud_fraction=1.0,
+        bands=["dem"],
+    )
+    padded = box.pad(1)
+    from_items = mosaic_dem(found.items, geobox=padded)
+    from_file = load_dem(tmp_path / "dem_20200101.tif", geobox=padded)
+    np.testing.assert_array_equal(from_items.values, from_file.values)
+    assert np.isnan(from_items.values[4, 5])
+    assert np.isnan(from_items.values[0]).all()
+    assert found.items[0].properties["vertical_datum"] == "EPSG:5773"

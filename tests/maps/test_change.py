@@ -3,14 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import chi2
 
 from rs_monitor.codes import Change, LandCover, separable
 from rs_monitor.kernels.change import mad_moments
 from rs_monitor.maps.change import (
     change_mask,
     change_probability,
-    chi2_threshold,
     fit_irmad,
 )
 from tests.comparison import assert_close
@@ -97,15 +95,6 @@ def test_blanking_looks_never_makes_no_change(seen, blank):
     full = change_mask(magnitude, 2.0, seen)
     less = change_mask(magnitude, 2.0, seen & ~blank)
     assert ((less == full) | (less == Change.NOT_SEEN)).all()
-
-
-@pytest.mark.parametrize(("p_value", "bands"), [(0.05, 1), (0.01, 6), (1e-4, 4)])
-def test_chi2_threshold_is_on_the_magnitude(p_value, bands):
-    assert chi2.sf(chi2_threshold(p_value, bands) ** 2, bands) == pytest.approx(p_value)
-
-
-def test_chi2_threshold_of_the_tables():
-    assert chi2_threshold(0.05, 1) == pytest.approx(1.959964, abs=1e-6)
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_identity_leaves_out_where_and_how(one_grid: Path) -> None:
     assert plan_in(one_grid, purpose="other words").fingerprint == plain
     # blocks are part of the plan: sums of other blocks may differ in their last bits
     assert plan_in(one_grid, grid={"resolution_m": 10.0, "block_px": 65}).fingerprint != plain
-    change = {"method": "irmad", "threshold": "chi2", "p_value": 0.01}
+    change = {"method": "irmad", "threshold": "kmeans", "tolerance": 0.01}
     assert plan_in(one_grid, change=change).fingerprint != plain
 
 
