@@ -67,8 +67,8 @@ def test_run_leaves_the_whole_folder(finished: Run) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"cluster.chunk_px": 50, "cluster.workers": 1},
-        pytest.param({"cluster.kind": "local", "cluster.chunk_px": 64}, marks=pytest.mark.slow),
+        {"cluster.chunk_px": 90, "cluster.workers": 1},
+        pytest.param({"cluster.kind": "local", "cluster.chunk_px": 128}, marks=pytest.mark.slow),
     ],
     ids=["one thread, small chunks", "two processes"],
 )
