@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 7
+DEMO := demo$(if $(filter-out 7,$(SEED)),-$(SEED))
 
 .PHONY: demo test lint services bench lock clean help
 
@@ -13,7 +14,7 @@ help:
 	@echo "make bench   studies that take minutes"
 
 demo: $(VENV)/.ready
-	$(BIN)/rs-monitor demo --seed $(SEED) --out demo
+	$(BIN)/rs-monitor demo --seed $(SEED) --out $(DEMO)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not service"
@@ -44,4 +45,4 @@ lock: $(VENV)/.ready
 	$(BIN)/python scripts/lock.py
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

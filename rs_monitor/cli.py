@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rs_monitor.pipeline.plan import Plan
 
 DONE, ERROR, USAGE, WITH_FAILURES = 0, 1, 2, 3
+PIPED_WIDTH = 140
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -50,7 +51,7 @@ class Commands(click.Group):
         except ConfigError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(USAGE)
-        except RsMonitorError as error:
+        except (RsMonitorError, OSError) as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(ERROR)
 
@@ -279,6 +280,7 @@ def _line_log() -> Progress:
 
 def _show_table(title: str, frame: pd.DataFrame) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title)
@@ -286,8 +288,8 @@ def _show_table(title: str, frame: pd.DataFrame) -> None:
         table.add_column(str(column), overflow="fold")
     for row in frame.itertuples(index=False):
         cells = [f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row]
-        table.add_row(*cells)
-    width = None if sys.stdout.isatty() else 140
+        table.add_row(*(escape(cell) for cell in cells))
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(width=width).print(table)
 
 

@@ -182,7 +182,7 @@ def open_pool(
 def _connect(client_type: Any, address: str | None) -> Any:
     try:
         return client_type(address, timeout="20s")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             "cluster.address",
             [f"no scheduler answered at {address}: {error}; start one or use kind 'threads'"],

@@ -99,6 +99,13 @@ class ImagerySettings(Model):
         description="reflectance: scale and offset of the items are applied; dn: raw numbers"
     )
 
+    @field_validator("bands")
+    @classmethod
+    def _once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(bands)) < len(bands):
+            raise ValueError("every band may be named once")
+        return bands
+
     @field_validator("mask_band")
     @classmethod
     def _mask_named(cls, band: str | None, info: ValidationInfo) -> str | None:
@@ -441,6 +448,21 @@ def resolve_path(text: str, *, base: Path, data: Path | None) -> Path:
                 text,
                 [f"needs a data folder; pass --data DIR or set the variable {DATA_VARIABLE}"],
             )
-        return root / text.removeprefix("data:")
+        return (root / text.removeprefix("data:")).resolve()
     path = Path(text).expanduser()
-    return path if path.is_absolute() else base / path
+    return (path if path.is_absolute() else base / path).resolve()
+
+
+def require_file(path: Path, key: str) -> Path:
+    """Return the path if something lies there.
+
+    Raises
+    ------
+    ConfigError
+        Names the key of the job file.
+    """
+    if not path.exists():
+        raise ConfigError(
+            str(path), [f"{key}: no such file; relative paths start from the job file's folder"]
+        )
+    return path

@@ -23,9 +23,9 @@ import rs_monitor.maps
 from rs_monitor.errors import GridMismatch
 from rs_monitor.imagery.composites import (
     clear_looks,
-    edge_look,
     longest_gap,
     median_composite,
+    middle_look,
     only_clear,
 )
 from rs_monitor.imagery.load import to_reflectance, valid_mask
@@ -54,7 +54,7 @@ FUNCTIONS = {
         i.seen["red"], i.clear, min_looks=2
     ),
     "rs_monitor.imagery.composites.clear_looks": lambda i: clear_looks(i.clear),
-    "rs_monitor.imagery.composites.edge_look": lambda i: edge_look(i.clear, start=START, last=True),
+    "rs_monitor.imagery.composites.middle_look": lambda i: middle_look(i.clear, start=START),
     "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
         i.clear, start=START, end=END
     ),

@@ -8,6 +8,7 @@ that must be low with the unseen counted in, a share that contradicts with the u
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,7 +37,9 @@ class Case:
     claim: Claim
     measures: Measures
     rules: AcceptanceRules
+    before: Period | None
     after: Period | None
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +55,36 @@ def area_ratio(claimed_m2: float, recomputed_m2: float) -> float:
     return abs(claimed_m2 - recomputed_m2) / recomputed_m2
 
 
+def stands_alone(case: Case) -> Outcome:
+    """GEO-01: what the table itself says against leaning on the polygon."""
+    if case.doubts:
+        return Outcome(Status.INCONCLUSIVE, ", ".join(case.doubts))
+    return Outcome(Status.PASS, "polygon valid as delivered, its ground claimed once")
+
+
 def measured_and_recognised(case: Case) -> Outcome:
     """NEW-01: surveyed in the field, with survey and change-survey id."""
-    claim = case.claim
+    claim, placeholders = case.claim, case.rules.new_01.placeholder_ids
     faults = []
     if claim.area_source is not AreaSource.SURVEYED:
         faults.append(f"area source is {claim.area_source}, only surveyed is admissible")
-    if not claim.survey_id:
+    if _stands_for_none(claim.survey_id, placeholders):
         faults.append("no survey id")
-    if not claim.change_survey_id:
+    if _stands_for_none(claim.change_survey_id, placeholders):
         faults.append("no change-survey id")
     if faults:
         return Outcome(Status.FAIL, ", ".join(faults))
     ids = f"survey {claim.survey_id}, change survey {claim.change_survey_id}"
     return Outcome(Status.PASS, ids)
+
+
+def _stands_for_none(identifier: str | None, placeholders: tuple[str, ...]) -> bool:
+    return not identifier or _folded(identifier) in {_folded(p) for p in placeholders}
+
+
+def _folded(text: str) -> str:
+    # full-width signs of Chinese keyboards become their plain twins
+    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def area_agrees(case: Case) -> Outcome:
@@ -104,12 +123,18 @@ def _not_cropped_before(case: Case) -> Outcome:
     rule, pixels = case.rules.new_03, case.measures.pixels
     if pixels is None or pixels.seen_before is None or pixels.crop_before is None:
         return Outcome(Status.NOT_EVALUATED, "no imagery before")
+    if late := _not_before_completion(case):
+        return late
     if few := _too_few(pixels, case.rules):
         return few
     crop = pixels.crop_before / pixels.n_px
     unseen = 1 - pixels.seen_before / pixels.n_px
-    text = f"cropland seen before on {crop:.2f}, unseen {unseen:.2f}"
-    if crop >= rule.contradict_crop_share_before.value:
+    tilled = (pixels.tilled_before or 0) / pixels.n_px
+    text = (
+        f"classed cropland before on {crop:.2f}, a crop seen growing on {tilled:.2f}, unseen "
+        f"{unseen:.2f}"
+    )
+    if tilled >= rule.contradict_crop_share_before.value:
         limit = _shown(rule.contradict_crop_share_before)
         return Outcome(Status.SUSPECTED, f"{text}, against the claim from {limit}")
     passed = pixels.crop_before + pixels.n_px - pixels.seen_before <= (
@@ -117,6 +142,20 @@ def _not_cropped_before(case: Case) -> Outcome:
     )
     status = Status.PASS if passed else Status.INCONCLUSIVE
     return Outcome(status, f"{text}, limit of both {_shown(rule.max_crop_share_before)}")
+
+
+def _not_before_completion(case: Case) -> Outcome | None:
+    """Reason why imagery of the before period does not show the ground before the project."""
+    if case.before is None:
+        return Outcome(Status.NOT_EVALUATED, "the days the imagery before covers are not given")
+    done = case.claim.completed_on
+    if done > case.before.end:
+        return None
+    return Outcome(
+        Status.INCONCLUSIVE,
+        f"completed {done}, imagery before from {case.before.start} to {case.before.end}: it must "
+        "end before completion",
+    )
 
 
 def cropped_after(case: Case) -> Outcome:
@@ -194,6 +233,8 @@ def siting_allowed(case: Case) -> Outcome:
     text = ", ".join(f"{name} {m2:.2f} m2" for name, m2 in overlaps.items())
     if any(m2 > rule.max_overlap.value for m2 in overlaps.values()):
         return Outcome(Status.FAIL, f"overlap {text}, limit {_shown(rule.max_overlap)} m2")
+    if empty := case.measures.empty_layers:
+        return Outcome(Status.NOT_EVALUATED, f"no polygon in layer {', '.join(empty)}")
     missing = [name for name in rule.required_layers if name not in overlaps]
     if missing:
         return Outcome(Status.NOT_EVALUATED, f"no layer {', '.join(missing)}")
@@ -222,11 +263,17 @@ def gentle_enough(case: Case) -> Outcome:
 
 
 def _too_few(pixels: PixelCounts, rules: AcceptanceRules) -> Outcome | None:
-    needed = rules.pixels.min_reliable_px
-    if pixels.n_px >= needed.value:
-        return None
-    text = f"too small to see: {pixels.n_px} interior pixels, needed {_shown(needed)}"
-    return Outcome(Status.INCONCLUSIVE, text)
+    needed, share = rules.pixels.min_reliable_px, rules.pixels.min_interior_share
+    if pixels.n_px < needed.value:
+        text = f"too small to see: {pixels.n_px} interior pixels, needed {_shown(needed)}"
+        return Outcome(Status.INCONCLUSIVE, text)
+    if pixels.interior_share < share.value:
+        text = (
+            f"too narrow to see: {pixels.n_px} interior pixels stand for "
+            f"{pixels.interior_share:.2f} of the polygon, needed {_shown(share)}"
+        )
+        return Outcome(Status.INCONCLUSIVE, text)
+    return None
 
 
 def _shown(limit: Ratio | Area | Count | Slope) -> str:
@@ -234,6 +281,7 @@ def _shown(limit: Ratio | Area | Count | Slope) -> str:
 
 
 CHECKS: Mapping[str, Callable[[Case], Outcome]] = {
+    "GEO-01": stands_alone,
     "NEW-01": measured_and_recognised,
     "NEW-02": area_agrees,
     "NEW-03": not_arable_before,

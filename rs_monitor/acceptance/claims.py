@@ -7,7 +7,7 @@ accepted area.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import geopandas as gpd
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rs_monitor.acceptance.checks import CHECKS, Case, Claim, Outcome, area_ratio
+from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.evidence import (
     Evidence,
     Measures,
@@ -42,7 +43,11 @@ _DECLARED = (
 
 
 def judge_claims(
-    claims: gpd.GeoDataFrame, evidence: Evidence, rules: AcceptanceRules
+    claims: gpd.GeoDataFrame,
+    evidence: Evidence,
+    rules: AcceptanceRules,
+    *,
+    doubts: Sequence[tuple[str, ...]] | None = None,
 ) -> gpd.GeoDataFrame:
     """Answer SUPPORTED, CONTRADICTED or INCONCLUSIVE for every claim.
 
@@ -54,12 +59,15 @@ def judge_claims(
         Layers and rasters; what is absent makes its rules ``not_evaluated``.
     rules : AcceptanceRules
         Thresholds with their origin.
+    doubts : sequence of tuple of str, optional
+        Of :func:`rs_monitor.acceptance.doubts.table_doubts`, one entry per claim; needed when
+        ``claims`` is a part of a table. By default they are looked for among ``claims``.
 
     Returns
     -------
     GeoDataFrame
         One row per claim in the delivered order and CRS: the declared fields, ``answer``,
-        ``reasons`` (one entry per rule with its numbers, joined by ``"; "``), ``rule_NEW_01`` and
+        ``reasons`` (one entry per rule with its numbers, joined by ``"; "``), ``rule_GEO_01`` and
         so on (``Status`` values), ``recomputed_area_m2``, ``area_ratio``,
         ``baseline_arable_fraction``, ``n_px`` (interior pixels), ``seen_fraction``,
         ``crop_fraction_before``, ``crop_fraction_after``, ``built_fraction_after`` and
@@ -84,13 +92,15 @@ def judge_claims(
     _require_areas(claims, areas)
     crs = claims.crs
     overlays = Overlays.of(evidence, crs)
+    if doubts is None:
+        doubts = table_doubts(claims, rules)
     rows = []
-    for record, geometry, area in zip(
-        claims.to_dict("records"), claims.geometry, areas, strict=True
+    for record, geometry, area, doubt in zip(
+        claims.to_dict("records"), claims.geometry, areas, doubts, strict=True
     ):
         claim = _declared(record)
         measures = measure_claim(geometry, float(area), crs, evidence, overlays, rules)
-        outcomes = _outcomes(Case(claim, measures, rules, evidence.after))
+        outcomes = _outcomes(Case(claim, measures, rules, evidence.before, evidence.after, doubt))
         rows.append(_row(record, measures, outcomes, rules))
     return gpd.GeoDataFrame(
         pd.DataFrame(rows, columns=None if rows else _DECLARED),
@@ -180,7 +190,7 @@ def _row(
 
 
 def _pixel_columns(measures: Measures) -> dict[str, float]:
-    pixels = measures.pixels or PixelCounts(n_px=0)
+    pixels = measures.pixels or PixelCounts(n_px=0, interior_share=0.0)
     counts = {
         "seen_fraction": pixels.seen,
         "crop_fraction_before": pixels.crop_before,

@@ -43,12 +43,12 @@ class Evidence:
         Monitor classes, 0 = not seen.
     clear_looks_after : ndarray of uint16, shape (y, x), optional
         Clear looks of the after period.
-    crop_cycles_after : ndarray of uint8, shape (y, x), optional
-        Crop cycles seen in the after period, 255 = not seen.
+    crop_cycles_before, crop_cycles_after : ndarray of uint8, shape (y, x), optional
+        Crop cycles seen in each period, 255 = not seen.
     slope_deg : ndarray of float32, shape (y, x), optional
         Degrees, NaN = unknown.
-    after : Period, optional
-        Days the after rasters cover; without it nothing is known to lie after completion.
+    before, after : Period, optional
+        Days the rasters cover; without them nothing is known to lie ahead of or after completion.
 
     Raises
     ------
@@ -64,8 +64,10 @@ class Evidence:
     land_cover_before: NDArray[np.uint8] | None = None
     land_cover_after: NDArray[np.uint8] | None = None
     clear_looks_after: NDArray[np.uint16] | None = None
+    crop_cycles_before: NDArray[np.uint8] | None = None
     crop_cycles_after: NDArray[np.uint8] | None = None
     slope_deg: NDArray[np.float32] | None = None
+    before: Period | None = None
     after: Period | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +76,7 @@ class Evidence:
             "land_cover_before": self.land_cover_before,
             "land_cover_after": self.land_cover_after,
             "clear_looks_after": self.clear_looks_after,
+            "crop_cycles_before": self.crop_cycles_before,
             "crop_cycles_after": self.crop_cycles_after,
             "slope_deg": self.slope_deg,
         }
@@ -100,7 +103,7 @@ class Overlay:
                 f"got layer {name} without a coordinate reference system; an overlay needs one; "
                 "read it with read_layer"
             )
-        shapes = np.asarray(layer.geometry.to_crs(crs).array, dtype=object)
+        shapes = np.array(layer.geometry.to_crs(crs).array, dtype=object)
         invalid = ~shapely.is_valid(shapes)
         shapes[invalid] = shapely.make_valid(
             shapes[invalid], method="structure", keep_collapsed=False
@@ -112,10 +115,31 @@ class Overlay:
     def overlap_m2(self, geometry: shapely.Geometry) -> float:
         """Official area of the part of a polygon inside the layer; overlaps count once."""
         hits = self._shapes[np.sort(self._tree.query(geometry, predicate="intersects"))]
-        common = shapely.union_all(shapely.intersection(hits, geometry))
-        parts = shapely.get_parts(shapely.get_parts(common))
-        polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-        return float(polygon_areas_m2(polygons, self._crs).sum())
+        return _areal_m2(shapely.union_all(shapely.intersection(hits, geometry)), self._crs)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the layer holds no area at all, so that it tells nothing."""
+        return not bool((shapely.area(self._shapes) > 0).any())
+
+
+def shared_m2(one: shapely.Geometry, other: shapely.Geometry, crs: pyproj.CRS) -> float:
+    """Official area of the ground two polygons share.
+
+    Parameters
+    ----------
+    one, other : shapely Polygon or MultiPolygon
+        Valid, in ``crs``.
+    crs : pyproj.CRS
+        Delivered CRS.
+    """
+    return _areal_m2(shapely.intersection(one, other), crs)
+
+
+def _areal_m2(common: shapely.Geometry, crs: pyproj.CRS) -> float:
+    parts = shapely.get_parts(shapely.get_parts(common))
+    polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return float(polygon_areas_m2(polygons, crs).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +175,18 @@ class PixelCounts:
     ----------
     n_px : int
         Interior pixels, seen or not.
+    interior_share : float
+        Their area as a share of the official area.
     seen, crop, bare, built, other : int, optional
         Seen after, and seen as each; ``built`` is part of ``other``.
     cycles_seen, cropped : int, optional
         With a known number of crop cycles, and with enough of them.
-    seen_before, crop_before : int, optional
-        Seen before, and cropland before.
+    seen_before, crop_before, tilled_before : int, optional
+        Seen before, classed cropland before, and of those with a crop cycle seen.
     """
 
     n_px: int
+    interior_share: float
     seen: int | None = None
     crop: int | None = None
     bare: int | None = None
@@ -169,6 +196,7 @@ class PixelCounts:
     cropped: int | None = None
     seen_before: int | None = None
     crop_before: int | None = None
+    tilled_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +218,7 @@ class Measures:
     baseline_share: float | None
     pbf_overlap_m2: float | None
     overlaps_m2: Mapping[str, float]
+    empty_layers: tuple[str, ...]
     pixels: PixelCounts | None
     slope: SlopeSummary | None
 
@@ -227,8 +256,11 @@ def measure_claim(
         arable_share=_share(overlays.arable, geometry, area_m2),
         baseline_share=_share(overlays.land, geometry, area_m2),
         pbf_overlap_m2=None if overlays.pbf is None else overlays.pbf.overlap_m2(geometry),
-        overlaps_m2={name: o.overlap_m2(geometry) for name, o in overlays.siting.items()},
-        pixels=None if covered is None else _count(covered, evidence, rules),
+        overlaps_m2={
+            name: o.overlap_m2(geometry) for name, o in overlays.siting.items() if not o.empty
+        },
+        empty_layers=tuple(name for name, o in overlays.siting.items() if o.empty),
+        pixels=None if covered is None else _count(covered, area_m2, evidence, rules),
         slope=None if covered is None else _slope(covered, evidence.slope_deg, rules.slp_01),
     )
 
@@ -237,7 +269,7 @@ def _share(overlay: Overlay | None, geometry: shapely.Geometry, area_m2: float) 
     return None if overlay is None else overlay.overlap_m2(geometry) / area_m2
 
 
-def _count(cover: Cover, evidence: Evidence, rules: AcceptanceRules) -> PixelCounts:
+def _count(cover: Cover, area_m2: float, evidence: Evidence, rules: AcceptanceRules) -> PixelCounts:
     inner = cover.interior(rules.pixels.interior_cover.value)
     counts: dict[str, int] = {}
     if evidence.clear_looks_after is not None:
@@ -252,8 +284,17 @@ def _count(cover: Cover, evidence: Evidence, rules: AcceptanceRules) -> PixelCou
     if evidence.land_cover_before is not None:
         classes = sample(evidence.land_cover_before, inner, NODATA)
         counts["seen_before"] = int((classes != NODATA).sum())
-        counts["crop_before"] = int(np.isin(classes, list(CROPLAND)).sum())
-    return PixelCounts(n_px=inner.fraction.size, **counts)
+        crop = np.isin(classes, list(CROPLAND))
+        counts["crop_before"] = int(crop.sum())
+        cycles = _cycles(evidence.crop_cycles_before, inner, classes != NODATA)
+        tilled = crop & _had_crop(cycles, rules.new_04.min_seasons.value, crop)
+        counts["tilled_before"] = int(tilled.sum())
+    n_px = inner.fraction.size
+    return PixelCounts(n_px, n_px * _pixel_m2(evidence.geobox) / area_m2, **counts)
+
+
+def _pixel_m2(geobox: GeoBox | None) -> float:
+    return 0.0 if geobox is None else abs(geobox.resolution.x * geobox.resolution.y)
 
 
 def _count_after(
@@ -268,7 +309,7 @@ def _count_after(
     classes = np.where(enough, sample(land_cover, inner, NODATA), NODATA)
     crop_class = np.isin(classes, list(CROPLAND))
     bare_class = classes == LandCover.BARE
-    # ground classed bare that carried a canopy between bare states is a young field
+    # ground classed bare on which a canopy grew is a young field
     grown = bare_class & _had_crop(cycles, seasons, bare_class)
     seen = int((classes != NODATA).sum())
     crop = int((crop_class | grown).sum())

@@ -79,10 +79,23 @@ class PixelRules(Model):
     min_reliable_px: Count
     interior_cover: Ratio
     min_looks: Count
+    min_interior_share: Ratio
+
+
+class TableRules(Model):
+    """How the claims of one table may lie to each other."""
+
+    max_mutual_overlap: Area
+
+
+class StandingRule(Rule):
+    """GEO-01; that a repaired polygon supports nothing is not a setting."""
 
 
 class FormalRule(Rule):
     """NEW-01; which area sources are admissible is not a setting."""
+
+    placeholder_ids: tuple[str, ...] = Field(min_length=1)
 
 
 class AreaRule(Rule):
@@ -167,6 +180,8 @@ class AcceptanceRules(Model):
     regime: Literal["guide_2024", "pilot_2019"]
     basis: str = Field(min_length=1)
     pixels: PixelRules
+    claims: TableRules
+    geo_01: StandingRule = Field(alias="GEO-01")
     new_01: FormalRule = Field(alias="NEW-01")
     new_02: AreaRule = Field(alias="NEW-02")
     new_03: BaselineRule = Field(alias="NEW-03")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Change
 from rs_monitor.config import DetectionRules
@@ -59,16 +60,60 @@ def coverage(
     row_area_m2 = pixel_area_m2(maps.geobox)
     area_m2 = float(zone.sum(axis=1) @ row_area_m2)
     seen_m2 = float((zone & _seen(maps, rules)).sum(axis=1) @ row_area_m2)
-    row = {
-        "zone_id": maps.zone_id,
-        "area_m2": area_m2,
-        "seen_fraction": seen_m2 / area_m2 if area_m2 else 0.0,
-        "not_seen_m2": area_m2 - seen_m2,
-        "looks_before_median": _median(maps.looks_before[zone]),
-        "looks_after_median": _median(maps.looks_after[zone]),
-        "longest_gap_days": np.nan if longest_gap_days is None else float(longest_gap_days),
-        "limit_m2": float(rules.min_reliable_px * row_area_m2.mean()),
-    }
+    return _table(
+        zone_id=maps.zone_id,
+        area_m2=area_m2,
+        seen_fraction=seen_m2 / area_m2 if area_m2 else 0.0,
+        not_seen_m2=area_m2 - seen_m2,
+        looks_before_median=_median(maps.looks_before[zone]),
+        looks_after_median=_median(maps.looks_after[zone]),
+        longest_gap_days=np.nan if longest_gap_days is None else float(longest_gap_days),
+        limit_m2=float(rules.min_reliable_px * row_area_m2.mean()),
+    )
+
+
+def no_coverage(
+    zone_id: str,
+    geobox: GeoBox,
+    rules: DetectionRules,
+    *,
+    inside: NDArray[np.bool_],
+    longest_gap_days: float,
+) -> pd.DataFrame:
+    """Coverage of a zone of which nothing was read.
+
+    Parameters
+    ----------
+    zone_id : str
+    geobox : GeoBox
+        Grid of the zone.
+    rules : DetectionRules
+        Pixels a measured patch needs.
+    inside : ndarray of bool, shape (height, width)
+        Pixels of the zone.
+    longest_gap_days : float
+        Length of the longer period.
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of :data:`rs_monitor.register.records.COVERAGE`.
+    """
+    row_area_m2 = pixel_area_m2(geobox)
+    area_m2 = float(inside.sum(axis=1) @ row_area_m2)
+    return _table(
+        zone_id=zone_id,
+        area_m2=area_m2,
+        seen_fraction=0.0,
+        not_seen_m2=area_m2,
+        looks_before_median=0.0,
+        looks_after_median=0.0,
+        longest_gap_days=longest_gap_days,
+        limit_m2=float(rules.min_reliable_px * row_area_m2.mean()),
+    )
+
+
+def _table(**row: str | float) -> pd.DataFrame:
     return check_coverage(pd.DataFrame([row], columns=[column.name for column in COVERAGE]))
 
 

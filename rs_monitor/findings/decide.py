@@ -11,7 +11,14 @@ import geopandas as gpd
 import numpy as np
 
 from rs_monitor.codes import ChangeKind, Measurability, Proposal, Status
-from rs_monitor.findings.facts import PatchFacts, covering, gather
+from rs_monitor.findings.facts import (
+    PatchFacts,
+    covering,
+    gather,
+    possible,
+    share_of,
+    uncertain_cover,
+)
 from rs_monitor.findings.identity import finding_id
 from rs_monitor.findings.rules import FindingRule, FindingRules
 from rs_monitor.register.records import (
@@ -72,7 +79,10 @@ def evaluate(
     -----
     A patch that cannot be decided is ``inconclusive`` even under a permit. A patch that is only
     detected may be ``suspected``; its reason then says that it is below the measuring limit. No
-    status from imagery is ever ``fail``.
+    status from imagery is ever ``fail``. An approval counts when it was given on or before the
+    first day of the change window and had not expired by its last. One given or expired inside the
+    window, and needed to cover the patch, leaves the rule ``inconclusive``: nobody knows whether
+    the works came first.
     """
     check_patches(patches, proposed=False)
     zones = layers.get("zones") if zones is None else zones
@@ -152,6 +162,9 @@ def judge(
     permit_ids, excuse, objections = _excuse(rule, patch, rules)
     if excuse:
         return Outcome(Status.PASS, f"{seen}; {excuse}", overlap_m2, permit_ids)
+    untold = _untold(rule, patch, rules)
+    if untold:
+        return Outcome(Status.INCONCLUSIVE, f"{seen}; {untold}", overlap_m2)
     parts = [seen, *objections, *_limit(patch)]
     return Outcome(Status(rule.outcome), "; ".join(parts), overlap_m2)
 
@@ -226,21 +239,30 @@ def _excuse(
     """Permits that excuse the change, the sentence for it, and why others do not."""
     permits = [permit for permit in patch.permits if permit.kind in rule.approval_kinds]
     ids, share = covering(permits, patch, rules.cover_share)
+    at_most = share_of(possible(permits, patch), patch)
     if ids:
         return ids, f"approved by {', '.join(ids)} on {share:.0%} of the patch", []
     if rule.plan_excuses and patch.in_zone:
         plans, _ = covering(patch.plans, patch, rules.cover_share)
         if plans:
             return (), f"inside a zone with approved plan {', '.join(plans)}", []
-    objections = [permit.objection(patch.first, patch.last) for permit in permits]
+    window = (patch.first, patch.last)
+    objections = [p.objection(*window) or p.uncertainty(*window) for p in permits]
     reasons = [text for text in objections if text is not None]
-    if share > 0:
-        reasons.append(
-            f"valid permits cover {share:.0%} of the patch, needed {rules.cover_share:.0%}"
-        )
+    if at_most > 0:
+        cover = f"{at_most:.0%} of the patch{' at most' if at_most > share else ''}"
+        reasons.append(f"valid permits cover {cover}, needed {rules.cover_share:.0%}")
     if rule.approval_kinds and not permits:
         reasons.append(f"no permit of kind {' or '.join(rule.approval_kinds)}")
     return (), None, reasons
+
+
+def _untold(rule: FindingRule, patch: PatchFacts, rules: FindingRules) -> str | None:
+    """Approvals that would excuse the change if they were valid when it was made."""
+    permits = [permit for permit in patch.permits if permit.kind in rule.approval_kinds]
+    plans = patch.plans if rule.plan_excuses and patch.in_zone else ()
+    found = [uncertain_cover(each, patch, rules.cover_share) for each in (permits, plans)]
+    return " and ".join(text for text in found if text is not None) or None
 
 
 def _limit(patch: PatchFacts) -> list[str]:
@@ -325,14 +347,14 @@ def _proposal(
     kind = ChangeKind(patch["kind"])
     if patch["measurability"] == Measurability.CANNOT_DECIDE or kind is ChangeKind.UNCLASSIFIED:
         return Proposal.UNJUDGED, "the imagery does not decide what happened here"
-    suspected = _rules_with(rows, {Status.SUSPECTED})
+    suspected = _suspicions(rows)
     if suspected:
         serious = kind in CONSTRUCTION
         proposal = Proposal.SUSPECTED_ILLEGAL if serious else Proposal.SUSPECTED
         return proposal, f"suspected under {suspected}"
-    still_open = _rules_with(rows, _OPEN)
+    still_open = [row for row in rows if row["status"] in _OPEN]
     if still_open:
-        return Proposal.UNJUDGED, f"open: {still_open}"
+        return Proposal.UNJUDGED, f"open: {'; '.join(_open_point(row) for row in still_open)}"
     restricted = _restriction(rows, absent, rules)
     if restricted:
         return Proposal.UNJUDGED, restricted
@@ -356,9 +378,14 @@ def _unsuspicious(kind: ChangeKind, rows: Sequence[Mapping[str, Any]]) -> tuple[
     return Proposal.UNJUDGED, "no approved plan covers the patch: check against the plans"
 
 
-def _rules_with(rows: Sequence[Mapping[str, Any]], statuses: Collection[Status]) -> str:
-    found = [row for row in rows if row["status"] in statuses]
+def _suspicions(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = [row for row in rows if row["status"] == Status.SUSPECTED]
     return ", ".join(f"{row['rule_id']} ({row['status']})" for row in found)
+
+
+def _open_point(row: Mapping[str, Any]) -> str:
+    """Rule and why it is open: what the reason says after the evidence."""
+    return f"{row['rule_id']} ({row['status']}): {row['reason'].rpartition('; ')[2]}"
 
 
 def _restriction(

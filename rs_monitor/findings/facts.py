@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,21 @@ class Approval:
         if self.expires_on is not None and self.expires_on < first:
             return f"{self.id} had expired {self.expires_on}, before the change"
         return None
+
+    def uncertainty(self, first: dt.date, last: dt.date) -> str | None:
+        """Why it cannot be told whether the approval was valid at the works; None = it can."""
+        days = []
+        if self.approved_on is not None and first < self.approved_on <= last:
+            days.append(f"approved {self.approved_on}")
+        if self.expires_on is not None and first <= self.expires_on < last:
+            days.append(f"expired {self.expires_on}")
+        if not days or self.objection(first, last) is not None:
+            return None
+        noun = PLAN if self.kind == PLAN else "permit"
+        return (
+            f"{noun} {self.id} {' and '.join(days)} inside the change window {first} to {last}: "
+            "whether the works came first cannot be told"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,19 +247,54 @@ def _day(value: Any) -> dt.date | None:
     return None if stamp is None or pd.isna(stamp) else stamp.date()
 
 
+def certain(approvals: Iterable[Approval], facts: PatchFacts) -> list[Approval]:
+    """Approvals valid over the whole window of a patch."""
+    return [
+        approval
+        for approval in possible(approvals, facts)
+        if approval.uncertainty(facts.first, facts.last) is None
+    ]
+
+
+def possible(approvals: Iterable[Approval], facts: PatchFacts) -> list[Approval]:
+    """Approvals that may have been valid when the works were done."""
+    return [a for a in approvals if a.objection(facts.first, facts.last) is None]
+
+
+def share_of(approvals: Sequence[Approval], facts: PatchFacts) -> float:
+    """Share of a patch that approvals cover together, 0-1."""
+    if not approvals:
+        return 0.0
+    together = shapely.union_all([a.piece for a in approvals])
+    return float(shapely.area(together) / shapely.area(facts.outline))
+
+
 def covering(
-    approvals: Sequence[Approval], facts: PatchFacts, cover_share: float
+    approvals: Iterable[Approval], facts: PatchFacts, cover_share: float
 ) -> tuple[tuple[str, ...], float]:
-    """Ids of approvals valid in the window, and the share of the patch they cover together.
+    """Ids of approvals valid over the whole window, and the share of the patch they cover.
 
     Returns
     -------
     tuple of (tuple of str, float)
         No ids when they cover less than ``cover_share``.
     """
-    valid = [a for a in approvals if a.objection(facts.first, facts.last) is None]
-    if not valid:
-        return (), 0.0
-    together = shapely.union_all([a.piece for a in valid])
-    share = float(shapely.area(together) / shapely.area(facts.outline))
-    return (tuple(a.id for a in valid) if share >= cover_share else ()), share
+    valid = certain(approvals, facts)
+    share = share_of(valid, facts)
+    return (tuple(a.id for a in valid) if valid and share >= cover_share else ()), share
+
+
+def uncertain_cover(
+    approvals: Iterable[Approval], facts: PatchFacts, cover_share: float
+) -> str | None:
+    """Why it is open whether approvals cover a patch; None where no answer could make them do so.
+
+    Notes
+    -----
+    For approvals that do not cover the patch without those of uncertain validity.
+    """
+    maybe = possible(approvals, facts)
+    if share_of(maybe, facts) < cover_share:
+        return None
+    texts = [a.uncertainty(facts.first, facts.last) for a in maybe]
+    return " and ".join(text for text in texts if text is not None) or None

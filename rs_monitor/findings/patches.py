@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -76,10 +77,10 @@ class ZoneMaps:
     looks_before, looks_after : ndarray of uint16
         Clear looks of each period.
     first_date, last_date : date
-        Window in which the change must lie, by the scenes of the zone.
-    last_look_before, first_look_after : ndarray of float32, optional
-        Day ordinals of the last and first clear look; they narrow or widen the window of a patch
-        to what was really seen of it.
+        Widest window of a change, by the scenes of the zone.
+    middle_look_before, middle_look_after : ndarray of float32, optional
+        Day ordinals of the middle clear look of each period; they date the change of a patch.
+        Without them, or where they are NaN, its window is that of the zone.
     scene_ids : tuple of str
         Scenes used.
     vector_crs : str
@@ -102,8 +103,8 @@ class ZoneMaps:
     last_date: dt.date
     scene_ids: tuple[str, ...]
     vector_crs: str
-    last_look_before: NDArray[np.float32] | None = None
-    first_look_after: NDArray[np.float32] | None = None
+    middle_look_before: NDArray[np.float32] | None = None
+    middle_look_after: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         require_projected(self.geobox, "a patch")
@@ -334,21 +335,25 @@ def _constant_columns(maps: ZoneMaps, count: int) -> dict[str, list[str]]:
 
 
 def _window_columns(maps: ZoneMaps, labels: Labels, count: int) -> dict[str, list[str]]:
-    """Earliest last look before and latest first look after: the change lies between them."""
+    """Earliest middle look before and latest middle look after: the change lies between them.
+
+    Medians over a period show the state of most of its looks, so the change lies after the middle
+    look of the first period and before the middle look of the second.
+    """
     index = np.arange(1, count + 1)
     first = [maps.first_date.isoformat()] * count
     last = [maps.last_date.isoformat()] * count
-    if maps.last_look_before is not None:
-        days = np.nan_to_num(maps.last_look_before, nan=maps.first_date.toordinal())
-        first = [_iso(day) for day in ndimage.minimum(days, labels, index)]
-    if maps.first_look_after is not None:
-        days = np.nan_to_num(maps.first_look_after, nan=maps.last_date.toordinal())
-        last = [_iso(day) for day in ndimage.maximum(days, labels, index)]
+    if maps.middle_look_before is not None:
+        days = np.nan_to_num(maps.middle_look_before, nan=maps.first_date.toordinal())
+        first = [_iso(math.floor(day)) for day in ndimage.minimum(days, labels, index)]
+    if maps.middle_look_after is not None:
+        days = np.nan_to_num(maps.middle_look_after, nan=maps.last_date.toordinal())
+        last = [_iso(math.ceil(day)) for day in ndimage.maximum(days, labels, index)]
     return {"first_date": first, "last_date": last}
 
 
-def _iso(ordinal: float) -> str:
-    return dt.date.fromordinal(round(ordinal)).isoformat()
+def _iso(ordinal: int) -> str:
+    return dt.date.fromordinal(ordinal).isoformat()
 
 
 def _measurability(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.kernels.series import edge_look_days, longest_gap_days, time_quantiles
+from rs_monitor.kernels.series import longest_gap_days, time_quantiles
 from rs_monitor.lazy import map_pixels, reduce_time
 
 MEDIAN = np.array([0.5])
@@ -115,30 +115,43 @@ def longest_gap(clear: xr.DataArray, *, start: dt.date, end: dt.date) -> xr.Data
     )
 
 
-def edge_look(clear: xr.DataArray, *, start: dt.date, last: bool) -> xr.DataArray:
-    """Day of the last (or first) clear look, counted from ``start``.
+def middle_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:
+    """Day of the median clear look of a period, counted from ``start``.
 
     Parameters
     ----------
     clear : DataArray of bool
-        time, y, x, ascending in time.
+        time, y, x.
     start : date
         Day 0.
-    last : bool
-        The last look, else the first.
+
+    Returns
+    -------
+    DataArray of float32
+        y, x; between the two middle looks where their number is even, NaN where there is none.
+
+    Notes
+    -----
+    Medians over a period show the state of most of its looks, so a change between two periods
+    lies after the middle look of the first and before the middle look of the second.
     """
-    days = day_numbers(clear["time"].values, start)
+    days = day_numbers(clear["time"].values, start).astype(np.float32)
 
-    def edge(seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return edge_look_days(seen, days, last=last)
+    def middle(seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        looks = np.where(seen, days[:, np.newaxis, np.newaxis], np.float32(np.nan))
+        result: NDArray[np.float32] = time_quantiles(looks, MEDIAN)[0]
+        return result
 
-    which = "last" if last else "first"
     return reduce_time(
-        edge,
+        middle,
         clear,
         dtype=np.float32,
-        name=f"{which}_look_day",
-        attrs={"long_name": f"{which} clear look", "units": f"days since {start}", "method": which},
+        name="middle_look_day",
+        attrs={
+            "long_name": "middle clear look",
+            "units": f"days since {start}",
+            "method": "median",
+        },
     )
 
 

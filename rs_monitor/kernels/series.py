@@ -95,31 +95,6 @@ def longest_gap_days(
     return longest
 
 
-def edge_look_days(
-    clear: NDArray[np.bool_], days: NDArray[np.float64], *, last: bool
-) -> NDArray[np.float32]:
-    """Day of the last (or first) clear look.
-
-    Parameters
-    ----------
-    clear : ndarray of bool, shape (time, y, x)
-    days : ndarray of float64, shape (time,)
-        Ascending day numbers of the looks.
-    last : bool
-        The last look, else the first.
-
-    Returns
-    -------
-    ndarray of float32, shape (y, x)
-        Day number; NaN where nothing was seen.
-    """
-    edge = np.full(clear.shape[1:], np.nan, dtype=np.float32)
-    looks = zip(clear, days, strict=True)
-    for seen, day in looks if last else reversed(list(looks)):
-        edge[seen] = day
-    return edge
-
-
 @njit(nogil=True)
 def _cycles(ndvi, low, high, min_looks, out):  # type: ignore[no-untyped-def]
     times, height, width = ndvi.shape
@@ -128,34 +103,23 @@ def _cycles(ndvi, low, high, min_looks, out):  # type: ignore[no-untyped-def]
             looks = 0
             cycles = 0
             was_low = False
-            in_peak = False
-            peak_open = False
             for t in range(times):
                 v = ndvi[t, y, x]
                 if math.isnan(v):
                     continue
                 looks += 1
-                if v >= high:
-                    if not in_peak:
-                        in_peak = True
-                        if was_low:
-                            cycles += 1
-                            peak_open = False
-                        else:
-                            peak_open = True
-                elif v <= low:
-                    if in_peak and peak_open:
-                        cycles += 1
-                        peak_open = False
-                    in_peak = False
+                if v <= low:
                     was_low = True
+                elif v >= high and was_low:
+                    cycles += 1
+                    was_low = False
             out[y, x] = cycles if looks >= min_looks else CYCLES_NOT_SEEN
 
 
 def crop_cycles(
     ndvi: NDArray[np.float32], low: float, high: float, min_looks: int
 ) -> NDArray[np.uint8]:
-    """Count crop cycles: bare ground next to a closed canopy, in either order.
+    """Count crop cycles: bare ground followed by a closed canopy.
 
     Parameters
     ----------
@@ -169,7 +133,12 @@ def crop_cycles(
     Returns
     -------
     ndarray of uint8, shape (y, x)
-        Number of canopies with bare ground before or after them.
+        Number of rises from bare ground to a closed canopy.
+
+    Notes
+    -----
+    A canopy that is only seen to fall counts nothing: cleared forest looks like a harvest. A crop
+    whose rise lies before the first look is therefore missed.
     """
     out = np.empty(ndvi.shape[1:], dtype=np.uint8)
     _cycles(np.ascontiguousarray(ndvi, dtype=np.float32), low, high, min_looks, out)

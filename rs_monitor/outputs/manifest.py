@@ -277,6 +277,7 @@ def clean_href(href: str) -> str:
 
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+")
+_QUERY = re.compile(r"(?<=://)([^\s\"'<>?]+)\?[^\s\"'<>]*")
 _USERINFO = re.compile(r"(?<=://)[^\s/\"']+@")
 
 
@@ -286,8 +287,8 @@ def redact(text: str) -> str:
 
 
 def redact_userinfo(text: str) -> str:
-    """Text with only the credentials of addresses taken out; the rest stays to the letter."""
-    return _USERINFO.sub("", text)
+    """Text with credentials and query strings of addresses taken out; the rest to the letter."""
+    return _QUERY.sub(r"\1", _USERINFO.sub("", text))
 
 
 def redacted(value: Any) -> Any:

@@ -368,7 +368,7 @@ class RunFolder:
         Manifest
             With status ``finished`` or ``finished_with_failures`` and the run's content digest.
         """
-        self._drop_unregistered_maps()
+        self._drop_unregistered()
         status = "finished_with_failures" if self._manifest.failures else "finished"
         digest = content_digest_of(self._outputs.values())
         self.log("finished", status=status, content_digest=digest)
@@ -385,11 +385,12 @@ class RunFolder:
         self._manifest = self._manifest.changed(status="failed")
         self.save()
 
-    def _drop_unregistered_maps(self) -> None:
-        """Remove maps that an earlier, unfinished attempt left and this one did not make."""
+    def _drop_unregistered(self) -> None:
+        """Remove products that an earlier attempt left and this one did not make."""
         kept = {self.path / path for path in self._outputs}
         kept |= {path.with_suffix(".qml") for path in kept}
-        for path in sorted((self.path / "maps").rglob("*")):
+        products = [*(self.path / "maps").rglob("*"), *self.path.glob("*.gpkg")]
+        for path in sorted(products):
             if path.is_file() and path not in kept:
                 path.unlink()
                 self.log("dropped", path=path.relative_to(self.path).as_posix())

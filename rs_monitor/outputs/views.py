@@ -19,7 +19,6 @@ MU_M2 = 2000.0 / 3.0
 """Area of one mu."""
 
 _STRONG = (Proposal.SUSPECTED_ILLEGAL, Proposal.SUSPECTED)
-_SILENT = (Status.PASS,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +109,7 @@ def _rules_by_patch(findings: pd.DataFrame) -> dict[str, list[RuleRow]]:
     """Rules that say something about a patch, the suspicious first."""
     rules: dict[str, list[RuleRow]] = {}
     for record in _records(findings):
-        if record["status"] not in _SILENT:
-            rules.setdefault(str(record["patch_id"]), []).append(_rule_row(record))
+        rules.setdefault(str(record["patch_id"]), []).append(_rule_row(record))
     return {patch_id: _condensed(rows) for patch_id, rows in rules.items()}
 
 

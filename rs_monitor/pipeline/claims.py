@@ -11,11 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rs_monitor.acceptance.claims import judge_claims
+from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.evidence import Evidence
 from rs_monitor.acceptance.rules import AcceptanceRules, load_acceptance_rules
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.config import find_rules
 from rs_monitor.errors import ConfigError, RunError
+from rs_monitor.outputs.doctor import check_run
 from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.manifest import Manifest, read_manifest
 from rs_monitor.outputs.raster import read_raster
@@ -36,6 +38,7 @@ READ_BACK = {
     "land_cover_before": "land_cover_before",
     "land_cover_after": "land_cover_after",
     "slope_deg": "slope_deg",
+    "crop_cycles_before": "cycles_before",
     "crop_cycles_after": "cycles_after",
 }
 """Maps a judgement reads, and the single band's name; None keeps all bands."""
@@ -78,7 +81,7 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
         raise ConfigError(
             plan.config.name, ["claims: missing; verify needs a [claims] table in the job file"]
         )
-    _require_finished(plan, out)
+    _require_sound(plan, out)
     settings = plan.config.claims
     path = plan.path(settings.path)
     claims = read_layer(path, settings.layer, kind="claims")
@@ -88,7 +91,13 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     judged = _judge(plan, claims, products, load_acceptance_rules(rules_path))
     found = read_found(out)
     with RunFolder.reopen(out) as folder:
-        folder.add_vector("claims", path, features=len(claims), crs=claims.crs.to_string())
+        folder.add_vector(
+            "claims",
+            path,
+            features=len(claims),
+            crs=claims.crs.to_string(),
+            repaired=claims.attrs.get("repaired", ()),
+        )
         folder.write_page("rules/acceptance.toml", rules_path.read_text(encoding="utf-8"))
         folder.write_vectors(CLAIMS_NAME, {"claims": judged})
         write_report(folder, report_context(folder, plan, products, found, truth, judged))
@@ -96,13 +105,19 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     return Verified(out, judged, manifest)
 
 
-def _require_finished(plan: Plan, out: Path) -> None:
+def _require_sound(plan: Plan, out: Path) -> None:
     manifest = read_manifest(out)
     if manifest.status not in FINISHED or manifest.plan_fingerprint != plan.fingerprint:
         raise RunError(
             f"{out}: got a run with status {manifest.status} of plan "
             f"{manifest.plan_fingerprint[:8]}; needed a finished run of plan "
             f"{plan.fingerprint[:8]}; run this job into the folder first"
+        )
+    problems = check_run(out)
+    if problems:
+        raise RunError(
+            f"{out}: got a run that is not as it was left ({'; '.join(problems[:3])}); needed an "
+            "untouched one; run the job again into the folder"
         )
 
 
@@ -133,11 +148,16 @@ def _judge(
     rules: AcceptanceRules,
 ) -> gpd.GeoDataFrame:
     seats = _seats(claims, products)
+    # over the whole table: the claim a ground is shared with may lie in another zone
+    doubts = table_doubts(claims, rules)
     parts = []
     for seat in sorted(set(seats)):
         where = [i for i, place in enumerate(seats) if place == seat]
         evidence = _evidence(plan, products[seat] if seat >= 0 else None)
-        parts.append(judge_claims(claims.iloc[where], evidence, rules).set_index(pd.Index(where)))
+        judged = judge_claims(
+            claims.iloc[where], evidence, rules, doubts=[doubts[i] for i in where]
+        )
+        parts.append(judged.set_index(pd.Index(where)))
     return gpd.GeoDataFrame(pd.concat(parts).sort_index().reset_index(drop=True), crs=claims.crs)
 
 
@@ -171,7 +191,9 @@ def _evidence(plan: Plan, products: ZoneProducts | None) -> Evidence:
         land_cover_before=arrays.get("land_cover_before"),
         land_cover_after=arrays.get("land_cover_after"),
         clear_looks_after=arrays.get("looks_after"),
+        crop_cycles_before=arrays.get("cycles_before"),
         crop_cycles_after=arrays.get("cycles_after"),
         slope_deg=arrays.get("slope_deg"),
+        before=plan.config.periods.before,
         after=plan.config.periods.after,
     )

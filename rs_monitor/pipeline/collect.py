@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +9,28 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
+from shapely.geometry.base import BaseGeometry
 
 from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, NODATA, ClassStyle
 from rs_monitor.config import DetectionRules
-from rs_monitor.findings.coverage import coverage
+from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.findings.decide import evaluate, propose
 from rs_monitor.findings.patches import ZoneMaps, delineate
 from rs_monitor.findings.rules import FindingRules
-from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.kernels.series import CYCLES_NOT_SEEN
 from rs_monitor.outputs.runfolder import RunFolder
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.tasks import APPLY, ApplyTask
+
+HALF = 0.5
+"""Share from which a patch lies in a zone, or repeats another one."""
+
+ROUNDING = 1e-9
+"""Relative error of an area of intersection."""
 
 
 @dataclass(frozen=True)
@@ -172,28 +178,101 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         slope_deg=arrays.get("slope_deg"),
         looks_before=arrays["looks_before"],
         looks_after=arrays["looks_after"],
-        first_date=_day(zone.before, last=True),
-        last_date=_day(zone.after, last=False),
+        first_date=min(item.datetime.date() for item in zone.before),
+        last_date=max(item.datetime.date() for item in zone.after),
         scene_ids=tuple(item.id for item in (*zone.before, *zone.after)),
         vector_crs=plan.vector_crs,
-        last_look_before=arrays["edge_before"] + plan.config.periods.before.start.toordinal(),
-        first_look_after=arrays["edge_after"] + plan.config.periods.after.start.toordinal(),
+        middle_look_before=arrays["middle_before"] + plan.config.periods.before.start.toordinal(),
+        middle_look_after=arrays["middle_after"] + plan.config.periods.after.start.toordinal(),
     )
 
 
-def _day(items: Sequence[SceneItem], *, last: bool) -> dt.date:
-    days = sorted(item.datetime.date() for item in items)
-    return days[-1 if last else 0]
-
-
 def zone_patches(products: ZoneProducts, plan: Plan, rules: DetectionRules) -> gpd.GeoDataFrame:
-    """Patches whose inner point lies in the zone; neighbours never report the same one twice."""
+    """Patches of one zone; see :func:`in_zone` for which of them belong to it."""
     patches = delineate(zone_maps(products, plan), rules)
-    if patches.empty:
-        return patches
     outline = gpd.GeoSeries([products.zone.outline], crs=str(products.zone.geobox.crs))
-    inside = patches.representative_point().within(outline.to_crs(patches.crs).iloc[0])
-    return patches[inside].reset_index(drop=True)
+    return in_zone(patches, outline.to_crs(patches.crs).iloc[0], rules.min_patch_px)
+
+
+def in_zone(
+    patches: gpd.GeoDataFrame, outline: BaseGeometry, min_patch_px: int
+) -> gpd.GeoDataFrame:
+    """Keep the patches that concern a zone.
+
+    Parameters
+    ----------
+    patches : GeoDataFrame
+        Records of :data:`rs_monitor.register.records.PATCH`.
+    outline : BaseGeometry
+        Of the zone, in the CRS of the patches.
+    min_patch_px : int
+        Pixels of the smallest patch.
+
+    Returns
+    -------
+    GeoDataFrame
+        Patches, whole, with at least ``min_patch_px`` pixels or half of their area inside.
+    """
+    share = _share_inside(patches.geometry, np.full(len(patches), outline, dtype=object))
+    pixels = share * patches["n_px"].to_numpy()
+    kept = (share >= HALF - ROUNDING) | (pixels >= min_patch_px * (1 - ROUNDING))
+    return patches[kept].reset_index(drop=True)
+
+
+def _share_inside(shapes: gpd.GeoSeries, outlines: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Share of each shape inside the outline of its row, 0-1."""
+    own = np.asarray(shapes, dtype=object)
+    part = shapely.intersection(own, shapely.make_valid(outlines))
+    return np.asarray(shapely.area(part) / shapely.area(own), dtype=np.float64)
+
+
+def without_repeats(patches: gpd.GeoDataFrame, outlines: gpd.GeoSeries) -> gpd.GeoDataFrame:
+    """Report what several zones found on the same ground once.
+
+    Parameters
+    ----------
+    patches : GeoDataFrame
+        Records of :data:`rs_monitor.register.records.PATCH` of all zones.
+    outlines : GeoSeries
+        Zones by id, in the CRS of the patches.
+
+    Returns
+    -------
+    GeoDataFrame
+        The patches kept, in their order.
+
+    Notes
+    -----
+    Two patches of different zones repeat each other when they share at least half of the smaller
+    one's area. The one with more area inside its own zone stays; ties go to the smaller zone id,
+    then the smaller patch id. Patches are taken in that order and left out only where they repeat
+    one that stays, so that a chain of repeats never loses ground no other patch reports.
+    """
+    zones = patches["zone_id"].to_numpy()
+    own = np.asarray(outlines.loc[zones], dtype=object)
+    held_m2 = np.round(_share_inside(patches.geometry, own) * patches["area_m2"].to_numpy(), 2)
+    rivals = _repeats(patches)
+    dropped: set[int] = set()
+    for row in np.lexsort((patches["patch_id"], zones.astype(str), -held_m2)):
+        if row not in dropped:
+            dropped |= rivals.get(int(row), set())
+    kept = [row not in dropped for row in range(len(patches))]
+    return patches[kept].reset_index(drop=True)
+
+
+def _repeats(patches: gpd.GeoDataFrame) -> dict[int, set[int]]:
+    """Rows of other zones that share half of the smaller area, by row."""
+    shapes = np.asarray(patches.geometry, dtype=object)
+    zones = patches["zone_id"].to_numpy()
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    apart = zones[one] != zones[other]
+    one, other = one[apart], other[apart]
+    common = shapely.area(shapely.intersection(shapes[one], shapes[other]))
+    smaller = np.minimum(shapely.area(shapes[one]), shapely.area(shapes[other]))
+    repeats: dict[int, set[int]] = {}
+    for i in np.flatnonzero(common >= smaller * (HALF - ROUNDING)):
+        repeats.setdefault(int(one[i]), set()).add(int(other[i]))
+    return repeats
 
 
 def zone_coverage(products: ZoneProducts, rules: DetectionRules, plan: Plan) -> pd.DataFrame:
@@ -202,6 +281,16 @@ def zone_coverage(products: ZoneProducts, rules: DetectionRules, plan: Plan) -> 
     gaps = np.fmax(products.arrays["gap_before"], products.arrays["gap_after"])
     longest = float(np.nanmax(np.where(inside, gaps, np.nan))) if inside.any() else float("nan")
     return coverage(zone_maps(products, plan), rules, inside=inside, longest_gap_days=longest)
+
+
+def unseen_coverage(zone: ZonePlan, rules: DetectionRules, plan: Plan) -> pd.DataFrame:
+    """Coverage of a planned zone of which no block could be read: nothing of it was seen."""
+    periods = plan.config.periods
+    days = max((each.end - each.start).days for each in (periods.before, periods.after))
+    inside = ZoneProducts(zone, {}).inside
+    return no_coverage(
+        zone.zone_id, zone.geobox, rules, inside=inside, longest_gap_days=float(days)
+    )
 
 
 @dataclass(frozen=True)
@@ -219,9 +308,20 @@ def decide(
     plan: Plan,
     rules: FindingRules,
 ) -> Found:
-    """Findings and proposals for the patches of all zones."""
-    together = gpd.GeoDataFrame(pd.concat(patches, ignore_index=True), crs=plan.vector_crs)
+    """Findings and proposals for the patches of all zones, the same ground reported once."""
+    reported = gpd.GeoDataFrame(pd.concat(patches, ignore_index=True), crs=plan.vector_crs)
+    together = without_repeats(reported, _outlines(plan))
     layers = {kind: frame.to_crs(plan.vector_crs) for kind, frame in plan.layers.items()}
     findings = evaluate(together, layers, rules, plan.zone_layer)
     proposed = propose(together, findings, layers, rules)
     return Found(proposed, findings, pd.concat(coverages, ignore_index=True))
+
+
+def _outlines(plan: Plan) -> gpd.GeoSeries:
+    """Outlines of the planned zones by id, in the CRS of the vectors."""
+    moved = [
+        gpd.GeoSeries([zone.outline], crs=str(zone.geobox.crs)).to_crs(plan.vector_crs).iloc[0]
+        for zone in plan.zones
+    ]
+    ids = [zone.zone_id for zone in plan.zones]
+    return gpd.GeoSeries(moved, index=ids, crs=plan.vector_crs)

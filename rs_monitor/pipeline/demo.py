@@ -15,6 +15,7 @@ import pandas as pd
 
 from rs_monitor.cluster import Pool, open_pool, run_tasks
 from rs_monitor.config import data_root, load_config
+from rs_monitor.errors import RunError
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.atomic import write_text
 from rs_monitor.outputs.raster import write_cog
@@ -166,7 +167,13 @@ def prepare(seed: int, folder: Path, progress: Progress = silent, **size: int) -
     township = make_township(seed, **size)
     mark = json.dumps({"seed": seed, "size": size, "code": code_hash("synthetic")}, sort_keys=True)
     marker = folder / MARK_NAME
-    if not (marker.exists() and marker.read_text(encoding="utf-8") == mark):
+    held = marker.read_text(encoding="utf-8") if marker.exists() else None
+    if held is not None and held != mark:
+        raise RunError(
+            f"{folder}: got another synthetic township; needed an empty folder or the one of seed "
+            f"{seed}; choose another --out or remove this one"
+        )
+    if held is None:
         write_township(township, folder, progress)
         write_text(marker, mark)
     return township

@@ -29,7 +29,14 @@ from rs_monitor.maps.land_cover import (
 )
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.outputs.digest import array_digest, fingerprint
-from rs_monitor.pipeline.plan import Plan, ZonePlan, code_hash, grid_record, item_identity
+from rs_monitor.pipeline.plan import (
+    Plan,
+    ZonePlan,
+    code_hash,
+    file_state,
+    grid_record,
+    item_identity,
+)
 from rs_monitor.pipeline.tasks import (
     APPLY,
     OBSERVE,
@@ -165,6 +172,7 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block) -> str:
             "window": [block.y0, block.y1, block.x0, block.x1],
             "before": [item_identity(item) for item in zone.before],
             "after": [item_identity(item) for item in zone.after],
+            "files": [file_state(item) for item in (*zone.before, *zone.after)],
             "imagery": config.imagery.model_dump(mode="json"),
             "periods": config.periods.model_dump(mode="json"),
             "rules": work.rules.model_dump(mode="json"),
@@ -209,7 +217,13 @@ def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
         if not blocks:
             continue
         if isinstance(config.change, IrMad):
-            fitted[zone.zone_id] = _fit_irmad(work, zone, blocks, config.change, model)
+            try:
+                fitted[zone.zone_id] = _fit_irmad(work, zone, blocks, config.change, model)
+            except NoObservations as error:
+                if config.on_failure == "stop" or len(work.plan.zones) == 1:
+                    raise
+                work.ledger.failures.append((zone.zone_id, "fit", str(error)))
+                continue
         else:
             fitted[zone.zone_id] = Fitted(None, work.rules.change_probability, model)
         work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record
@@ -331,6 +345,7 @@ def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[Ap
     tasks = [
         _apply_task(work, zone, block, observed, fitted[zone.zone_id])
         for zone in work.plan.zones
+        if zone.zone_id in fitted
         for block, observed in usable[zone.zone_id].items()
     ]
     for receipt in _values(work.stage("apply", apply_block, tasks)):

@@ -19,15 +19,26 @@ from shapely.geometry.base import BaseGeometry
 
 import rs_monitor
 from rs_monitor.authority.layers import read_layer
-from rs_monitor.config import LayerSettings, Period, RunConfig, find_rules, resolve_path
-from rs_monitor.errors import NoObservations, UnsuitableCRS
+from rs_monitor.config import (
+    LayerSettings,
+    Period,
+    RunConfig,
+    find_rules,
+    require_file,
+    resolve_path,
+)
+from rs_monitor.errors import ConfigError, LayerError, NoObservations, UnsuitableCRS
 from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
 from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
 from rs_monitor.imagery.search import search
+from rs_monitor.maps.features import BANDS
 from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
 
 ZONE_MARGIN_M = 200.0
 """Ground loaded around a zone, so that a patch on its edge is seen whole."""
+
+MOST_PIXELS = 2_000_000_000
+"""A zone is put together in memory; beyond this the grid is a mistake."""
 
 WHOLE_SCENE = "scene"
 """Name of the zone when the job names none."""
@@ -165,6 +176,13 @@ def item_identity(item: SceneItem) -> dict[str, Any]:
     }
 
 
+def file_state(item: SceneItem) -> list[list[Any]]:
+    """Size and time of change of an item's local files: the same name may get other pixels."""
+    paths = sorted({band.href for band in item.bands.values() if "://" not in band.href})
+    states = [Path(path).stat() for path in paths if Path(path).exists()]
+    return [[state.st_size, state.st_mtime_ns] for state in states]
+
+
 def zone_identity(zone: ZonePlan) -> dict[str, Any]:
     """What of a zone can alter a result."""
     return {
@@ -234,6 +252,7 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
     NoObservations
         If a period has no usable scene at all.
     """
+    _require_bands(config)
     zones = _read_zones(config, base, data)
     layers = _read_layers(config, base, data)
     bbox = None if zones is None else tuple(zones.to_crs("EPSG:4326").total_bounds)
@@ -265,11 +284,22 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
     )
 
 
+def _require_bands(config: RunConfig) -> None:
+    lacking = sorted(set(BANDS) - set(config.imagery.bands))
+    if config.land_cover is not None and lacking:
+        raise ConfigError(
+            config.name, [f"imagery.bands: land cover also needs {', '.join(lacking)}"]
+        )
+
+
 def _read_zones(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
     if config.zones is None:
         return None
-    path = resolve_path(config.zones.path, base=base, data=data)
-    return read_layer(path, config.zones.layer, kind="zones", id_field=config.zones.id_field)
+    path = require_file(resolve_path(config.zones.path, base=base, data=data), "zones.path")
+    zones = read_layer(path, config.zones.layer, kind="zones", id_field=config.zones.id_field)
+    if zones.empty:
+        raise LayerError(f"{path}: got a zone layer without zones; needed at least one polygon")
+    return zones
 
 
 def _read_layers(config: RunConfig, base: Path, data: Path | None) -> dict[str, gpd.GeoDataFrame]:
@@ -281,6 +311,7 @@ def _read_layers(config: RunConfig, base: Path, data: Path | None) -> dict[str, 
         if settings is None:
             continue
         path = resolve_path(settings.path, base=base, data=data)
+        require_file(path, f"authority.{kind}.path")
         system = getattr(settings, "code_system", None)
         layers[kind] = read_layer(path, settings.layer, kind=kind, code_system=system)
     return layers
@@ -314,7 +345,7 @@ def _find_dem(
     if config.dem is None:
         return None
     if config.dem.path is not None:
-        return resolve_path(config.dem.path, base=base, data=data)
+        return require_file(resolve_path(config.dem.path, base=base, data=data), "dem.path")
     found = search(
         config.catalog.kind,
         _catalog_href(config, base, data),
@@ -336,7 +367,8 @@ def _find_dem(
 def _catalog_href(config: RunConfig, base: Path, data: Path | None) -> str:
     if config.catalog.kind == "api":
         return config.catalog.href
-    return str(resolve_path(config.catalog.href, base=base, data=data))
+    path = resolve_path(config.catalog.href, base=base, data=data)
+    return str(require_file(path, "catalog.href"))
 
 
 def _input_digests(
@@ -391,13 +423,26 @@ def _plan_zones(
                 zone_id=str(zone_id),
                 name=str(name),
                 geobox=geobox,
-                blocks=tuple(blocks_of(geobox, config.grid.block_px)),
+                blocks=_blocks(str(zone_id), geobox, config.grid.block_px),
                 outline=outline,
                 before=_meeting(before, geobox),
                 after=_meeting(after, geobox),
             )
         )
     return tuple(planned)
+
+
+def _blocks(zone_id: str, geobox: GeoBox, block_px: int) -> tuple[Block, ...]:
+    height, width = geobox.shape
+    if height * width > MOST_PIXELS:
+        raise ConfigError(
+            f"zone {zone_id}",
+            [
+                f"grid.resolution_m: {height} x {width} pixels, more than {MOST_PIXELS:g}; give a "
+                "coarser grid or smaller zones"
+            ],
+        )
+    return tuple(blocks_of(geobox, block_px))
 
 
 def _whole_scene(
@@ -421,7 +466,7 @@ def _whole_scene(
         zone_id=WHOLE_SCENE,
         name="the whole scene",
         geobox=geobox,
-        blocks=tuple(blocks_of(geobox, config.grid.block_px)),
+        blocks=_blocks(WHOLE_SCENE, geobox, config.grid.block_px),
         outline=box(left, bottom, right, top),
         before=tuple(before),
         after=tuple(after),

@@ -24,6 +24,7 @@ from rs_monitor.pipeline.collect import (
     ZoneProducts,
     decide,
     mosaic,
+    unseen_coverage,
     write_maps,
     zone_coverage,
     zone_patches,
@@ -67,8 +68,8 @@ def load_detection_rules(plan: Plan) -> DetectionRules:
 def open_run(plan: Plan, out: Path, config_text: str) -> RunFolder:
     """Create the run folder of a plan, or take up the one that is there."""
     paths = {
-        f"{role}.toml": find_rules(name, plan.base)
-        for role, name in plan.config.rules.model_dump().items()
+        f"{role}.toml": find_rules(getattr(plan.config.rules, role), plan.base)
+        for role in ("detection", "findings")
     }
     folder = RunFolder.open(
         out,
@@ -185,6 +186,9 @@ def _collect(
         patches.append(zone_patches(zone, plan, rules))
         coverages.append(zone_coverage(zone, rules, plan))
         progress("collect", done, len(products))
+    made = {zone.zone.zone_id for zone in products}
+    unseen = [zone for zone in plan.zones if zone.zone_id not in made]
+    coverages += [unseen_coverage(zone, rules, plan) for zone in unseen]
     found = decide(patches, coverages, plan, finding_rules)
     for rule, lacking in missing_inputs(finding_rules, _inputs_at_hand(plan)).items():
         folder.not_evaluated(f"rule {rule}", f"lacks {', '.join(lacking)}")

@@ -20,9 +20,9 @@ from rs_monitor.grid import Block
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.composites import (
     clear_looks,
-    edge_look,
     longest_gap,
     median_composite,
+    middle_look,
     only_clear,
 )
 from rs_monitor.imagery.load import load_cube, load_dem, mosaic_dem, to_reflectance
@@ -210,7 +210,7 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
         label: xr.concat(composite, dim="band", coords="minimal", compat="override"),
         f"looks_{label}": clear_looks(clear),
         f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
-        f"edge_{label}": edge_look(clear, start=period.start, last=label == "before"),
+        f"middle_{label}": middle_look(clear, start=period.start),
     }
     if task.with_features:
         graph[f"features_{label}"] = season_features(

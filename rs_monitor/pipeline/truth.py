@@ -116,6 +116,7 @@ def event_table(events: pd.DataFrame) -> pd.DataFrame:
     counts = events.groupby(["kind", "size_class"], observed=True)["found"].agg(["sum", "size"])
     text = counts["sum"].astype(int).astype(str) + "/" + counts["size"].astype(str)
     wide = text.unstack("size_class").fillna("-")
+    wide = wide[sorted(wide.columns, key=lambda label: float(str(label).split("-")[0]))]
     above = events[events["above_limit"]].groupby("kind")["found"].agg(["sum", "size"])
     wide["above the limit"] = (
         above["sum"].astype(int).astype(str) + "/" + above["size"].astype(str)

@@ -9,8 +9,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs_monitor.acceptance import checks, claims, evidence, zonal
+from rs_monitor.acceptance import checks, claims, doubts, evidence, zonal
 from rs_monitor.acceptance.claims import Evidence, answer_of, judge_claims
+from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.rules import load_acceptance_rules
 from rs_monitor.authority.area import areas_m2
 from rs_monitor.codes import ClaimAnswer, LandCover, Status
@@ -22,6 +23,7 @@ CRS = "EPSG:4548"
 WEST, NORTH = 540000, 3500400
 GRID = zone_geobox((WEST, NORTH - 400, WEST + 400, NORTH), CRS, 10)
 RULES = load_acceptance_rules(data_root() / "configs" / "rules" / "acceptance-guide-2024.toml")
+BEFORE = Period(start=dt.date(2023, 1, 1), end=dt.date(2023, 12, 31))
 AFTER = Period(start=dt.date(2025, 1, 1), end=dt.date(2025, 12, 31))
 
 
@@ -30,6 +32,9 @@ def plot(row, col, rows=6, cols=6):
     left, top = WEST + 10 * col, NORTH - 10 * row
     box = shapely.box(left, top - 10 * rows, left + 10 * cols, top)
     return box, (slice(row, row + rows), slice(col, col + cols))
+
+
+LONG_AFTER = Period(start=dt.date(2024, 1, 1), end=dt.date(2025, 12, 31))
 
 
 def frame(*shapes, crs=CRS, **columns):
@@ -64,6 +69,7 @@ def perfect(**changes):
         "clear_looks_after": np.full(shape, 9, np.uint16),
         "crop_cycles_after": np.ones(shape, np.uint8),
         "slope_deg": np.full(shape, 3.0, np.float32),
+        "before": BEFORE,
         "after": AFTER,
     }
     return Evidence(**{**given_, **changes})
@@ -85,7 +91,7 @@ def test_a_perfect_claim_is_supported_with_its_numbers():
     assert (row["slope_mean_deg"], row["slope_steep_fraction"], row["slope_grade"]) == (3, 0, "2")
     assert row["recomputed_area_m2"] == row["claimed_area_m2"]
     assert row["overlaps"] == "redline=0.00"
-    assert row["rules"] == "acceptance-guide-2024 1.0.0"
+    assert row["rules"] == "acceptance-guide-2024 1.1.0"
 
 
 def raster(base, *patches, dtype=np.uint8):
@@ -97,6 +103,7 @@ def raster(base, *patches, dtype=np.uint8):
 
 HALF = (slice(10, 13), slice(10, 16))
 CROP, GRASS, BARE = LandCover.UPLAND_CROP, LandCover.GRASS, LandCover.BARE
+NOWHERE = frame(BOX).iloc[:0]
 ARABLE_THIRD = frame(
     shapely.box(WEST - 1000, NORTH - 1400, WEST + 1400, NORTH - 120),
     shapely.box(WEST - 1000, NORTH - 120, WEST + 1400, NORTH + 1000),
@@ -155,8 +162,12 @@ CASES = {
         "INCONCLUSIVE", "NEW_03", "inconclusive", "the baseline covers 0.500 of the polygon",
     ),
     "cropped before": (
-        {}, {"land_cover_before": raster(GRASS, (HALF, CROP))},
-        "CONTRADICTED", "NEW_03", "suspected", "cropland seen before on 0.50, unseen 0.00",
+        {}, {"land_cover_before": raster(GRASS, (HALF, CROP)), "crop_cycles_before": raster(1)},
+        "CONTRADICTED", "NEW_03", "suspected", "a crop seen growing on 0.50, unseen 0.00",
+    ),
+    "weeds classed cropland before": (
+        {}, {"land_cover_before": raster(CROP), "crop_cycles_before": raster(0)},
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "classed cropland before on 1.00, a crop seen",
     ),
     "steep": (
         {}, {"slope_deg": raster(3, (HALF, 30), dtype=np.float32)},
@@ -180,7 +191,7 @@ CASES = {
     ),
     "clouds before": (
         {}, {"land_cover_before": raster(GRASS, (HALF, 0))},
-        "INCONCLUSIVE", "NEW_03", "inconclusive", "seen before on 0.00, unseen 0.50",
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "growing on 0.00, unseen 0.50",
     ),
     "elevation ends in the middle": (
         {}, {"slope_deg": raster(3, (HALF, np.nan), dtype=np.float32)},
@@ -189,6 +200,30 @@ CASES = {
     "clouds": (
         {}, {"clear_looks_after": raster(9, (HALF, 2), dtype=np.uint16)},
         "INCONCLUSIVE", "NEW_05", "inconclusive", "cropland on 0.50, bare 0.00, other 0.00",
+    ),
+    "completed while the imagery before was taken": (
+        {"completed_on": dt.date(2023, 12, 31)}, {"after": LONG_AFTER},
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "it must end before completion",
+    ),
+    "completed the day after the imagery before": (
+        {"completed_on": dt.date(2024, 1, 1)}, {},
+        "SUPPORTED", "NEW_03", "pass", "classed cropland before on 0.00",
+    ),
+    "cropped before, but completed by then": (
+        {"completed_on": dt.date(2023, 6, 1)}, {"land_cover_before": raster(CROP)},
+        "INCONCLUSIVE", "NEW_03", "inconclusive", "it must end before completion",
+    ),
+    "arable in the baseline, completed while the imagery before was taken": (
+        {"completed_on": dt.date(2023, 6, 1)}, {"land": ARABLE_THIRD},
+        "CONTRADICTED", "NEW_03", "fail", "arable in the baseline 0.333",
+    ),
+    "red line without a polygon": (
+        {}, {"redline": NOWHERE},
+        "INCONCLUSIVE", "NEW_07", "not_evaluated", "no polygon in layer redline",
+    ),
+    "reserves without a polygon": (
+        {}, {"forbidden": {"reserve": NOWHERE}},
+        "INCONCLUSIVE", "NEW_07", "not_evaluated", "no polygon in layer reserve",
     ),
     "completed too late": (
         {"completed_on": dt.date(2025, 10, 20)}, {},
@@ -217,6 +252,102 @@ def test_too_small_to_see_is_inconclusive():
     assert judged(claim(plot(10, 10, 4, 4)[0]), perfect())["answer"] == "SUPPORTED"
 
 
+def test_pixels_that_are_a_sliver_of_the_polygon_decide_nothing():
+    block = plot(10, 10, 4, 4)[0]
+    strips = [plot(10, col, 4, 1)[0] for col in range(16, 30, 2)]
+    tail = [shapely.affinity.translate(s, 5) for s in strips]
+    row = judged(claim(shapely.MultiPolygon([block, *tail])), perfect())
+    assert (row["n_px"], row["answer"]) == (16, "INCONCLUSIVE")
+    assert (row["rule_NEW_04"], row["rule_NEW_05"]) == ("inconclusive", "inconclusive")
+    assert (
+        "16 interior pixels stand for 0.36 of the polygon, needed 0.5 [proposal]" in row["reasons"]
+    )
+    fewer = judged(claim(shapely.MultiPolygon([block, *tail[:4]])), perfect())
+    assert (fewer["n_px"], fewer["answer"]) == (16, "SUPPORTED")
+
+
+def test_an_empty_layer_reports_no_overlap():
+    row = judged(claim(BOX), perfect(redline=NOWHERE, forbidden={"reserve": frame(BOX)}))
+    assert (row["answer"], row["rule_NEW_07"]) == ("CONTRADICTED", "fail")
+    assert "redline" not in row["overlaps"]
+
+
+def test_a_compact_field_off_the_grid_is_judged():
+    # half a pixel off: 16 of its 25 pixels lie inside
+    field = shapely.affinity.translate(plot(10, 10, 5, 5)[0], 5, 5)
+    row = judged(claim(field), perfect())
+    assert (row["n_px"], row["answer"]) == (16, "SUPPORTED")
+
+
+@pytest.mark.parametrize(
+    "placeholder",
+    ["", " ", "-", "－", "无", "待补", "none", "NULL", "N/A", "na", " TBD ", "/", None],
+)
+@pytest.mark.parametrize("name", ["survey_id", "change_survey_id"])
+def test_a_placeholder_is_no_id(name, placeholder):
+    row = judged(claim(BOX, **{name: placeholder}), perfect())
+    assert (row["answer"], row["rule_NEW_01"]) == ("CONTRADICTED", "fail")
+    assert f"no {name.removesuffix('_id').replace('_s', '-s')} id" in row["reasons"]
+
+
+def table(*shapes, **columns):
+    parts = [claim(s, claim_id=f"C{i}") for i, s in enumerate(shapes, 1)]
+    return gpd.GeoDataFrame(gpd.pd.concat(parts, ignore_index=True)).assign(**columns)
+
+
+def test_ground_claimed_twice_supports_neither():
+    west, south, east, north = BOX.bounds
+    inner = shapely.box(west + 1, south + 1, east - 1, north - 1)
+    result = judge_claims(table(BOX, plot(20, 20)[0], inner), perfect(), RULES)
+    assert result["answer"].tolist() == ["INCONCLUSIVE", "SUPPORTED", "INCONCLUSIVE"]
+    assert result["rule_GEO_01"].tolist() == ["inconclusive", "pass", "inconclusive"]
+    shared = f"{areas_m2(frame(inner))[0]:.2f}"
+    assert f"shares {shared} m2 with claim C3, limit 10 [proposal]" in result["reasons"][0]
+    assert f"shares {shared} m2 with claim C1, limit 10 [proposal]" in result["reasons"][2]
+
+
+@pytest.mark.parametrize(
+    ("width", "answer"), [(0.0, "SUPPORTED"), (0.16, "SUPPORTED"), (0.17, "INCONCLUSIVE")]
+)
+def test_neighbours_may_overlap_by_the_tolerance(width, answer):
+    # 60 m of common edge: 9.6 m2 and 10.2 m2
+    other = shapely.affinity.translate(BOX, 60 - width)
+    result = judge_claims(table(BOX, other), perfect(), RULES)
+    assert result["answer"].tolist() == [answer, answer]
+
+
+def test_a_contradicted_claim_stays_contradicted_when_claimed_twice():
+    result = judge_claims(table(BOX, BOX, area_source=["desk", "surveyed"]), perfect(), RULES)
+    assert result["answer"].tolist() == ["CONTRADICTED", "INCONCLUSIVE"]
+
+
+def test_a_repaired_polygon_is_never_supported():
+    known = table(BOX, plot(20, 20)[0])
+    known.attrs["repaired"] = ["C1: Self-intersection[1 2]"]
+    result = judge_claims(known, perfect(), RULES)
+    assert result["answer"].tolist() == ["INCONCLUSIVE", "SUPPORTED"]
+    assert "polygon had to be repaired (Self-intersection[1 2])" in result["reasons"][0]
+
+
+def test_doubts_of_the_whole_table_hold_for_its_parts():
+    known = table(BOX, plot(20, 20)[0], BOX)
+    known.attrs["repaired"] = ["C2: Self-intersection"]
+    found = table_doubts(known, RULES)
+    for i in range(3):
+        part = known.iloc[[i]]
+        part.attrs = {}
+        row = judge_claims(part, perfect(), RULES, doubts=[found[i]]).iloc[0]
+        assert (row["answer"], row["rule_GEO_01"]) == ("INCONCLUSIVE", "inconclusive")
+
+
+def test_an_invalid_polygon_is_named_and_left_as_it_is():
+    bow = shapely.Polygon([(0, 0), (60, 60), (60, 0), (0, 60)])
+    known = table(shapely.affinity.translate(bow, WEST + 100, NORTH - 160))
+    ((fault,),) = table_doubts(known, RULES)
+    assert fault.startswith("polygon is invalid (Self-intersection")
+    assert not known.geometry.is_valid[0]
+
+
 def test_land_beyond_the_raster_is_unseen():
     row = judged(claim(plot(-3, 10)[0]), perfect())
     assert (row["answer"], row["seen_fraction"]) == ("INCONCLUSIVE", 0.5)
@@ -232,6 +363,7 @@ INPUTS = {
     "clear_looks_after": "NEW_05",
     "crop_cycles_after": "NEW_04",
     "slope_deg": "SLP_01",
+    "before": "NEW_03",
     "after": "NEW_04",
 }
 
@@ -307,12 +439,12 @@ def test_no_rule_no_support():
 
 def test_nothing_returns_a_total():
     """No public function of the room yields a number of square metres over several claims."""
-    for module in (checks, claims, evidence, zonal):
+    for module in (checks, claims, doubts, evidence, zonal):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 assert "total" not in name
                 takes_claims = "claims" in inspect.signature(function).parameters
-                assert not takes_claims or name == "judge_claims"
+                assert not takes_claims or name in {"judge_claims", "table_doubts"}
 
 
 @st.composite

@@ -28,6 +28,9 @@ def test_shipped_numbers_are_those_of_the_rule_list():
     assert rules.new_07.max_overlap.value == 10
     assert rules.slp_01.steep_above.value == 25
     assert rules.pixels.min_reliable_px.value == 16
+    assert rules.pixels.min_interior_share.value == 0.5
+    assert rules.claims.max_mutual_overlap.value == 10
+    assert {"", "-", "无", "待补", "n/a", "tbd"} <= set(rules.new_01.placeholder_ids)
 
 
 def test_every_mistake_is_listed(tmp_path):
@@ -37,7 +40,7 @@ def test_every_mistake_is_listed(tmp_path):
         ('max_overlap = { value = 10.0, unit = "m2"', 'max_overlap = { value = 10.0, unit = "mu"'),
         ('regime = "guide_2024"', 'regime = "guide_2019"'),
         ("season = { value = 90,", "season = {"),
-        ("[NEW-01]", "colour = 1\n[NEW-01]"),
+        ("[claims]", "colour = 1\n[claims]"),
     )
     with pytest.raises(ConfigError) as error:
         load_acceptance_rules(path)

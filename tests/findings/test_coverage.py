@@ -5,7 +5,7 @@ import pytest
 
 from rs_monitor.codes import Change
 from rs_monitor.errors import GridMismatch
-from rs_monitor.findings.coverage import coverage
+from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.grid import pixel_area_m2
 
 
@@ -59,3 +59,13 @@ def test_a_zone_without_pixels_is_not_seen(maps, detection):
 def test_a_mask_of_another_shape_is_refused(maps, detection):
     with pytest.raises(GridMismatch, match=r"mask of \(4, 4\) for maps of \(4, 5\)"):
         coverage(maps, detection, inside=np.ones((4, 4), dtype=bool))
+
+
+def test_a_zone_never_read_has_a_row(maps, detection):
+    inside = np.zeros((4, 5), dtype=bool)
+    inside[:2] = True
+    row = no_coverage("Z9", maps.geobox, detection, inside=inside, longest_gap_days=244.0).iloc[0]
+    assert (row["zone_id"], row["seen_fraction"], row["longest_gap_days"]) == ("Z9", 0.0, 244.0)
+    assert row["area_m2"] == row["not_seen_m2"] == pytest.approx(1000.0, rel=1e-6)
+    assert (row["looks_before_median"], row["looks_after_median"]) == (0.0, 0.0)
+    assert row["limit_m2"] == pytest.approx(9 * pixel_area_m2(maps.geobox).mean())

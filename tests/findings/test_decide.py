@@ -163,16 +163,6 @@ def test_a_permit_out_of_time_or_kind_does_not_excuse(case, rules, changes, text
     assert text in row["reason"]
 
 
-@pytest.mark.parametrize(
-    ("approved", "expires"),
-    [("2025-02-20", None), ("2020-01-01", dt.date(2024, 3, 1))],
-)
-def test_a_permit_on_the_first_or_last_day_excuses(case, rules, approved, expires):
-    given_permit = permit("conversion", approved, expires)
-    row = answer(evaluate(*case("NEG-01", permits=given_permit), rules), "NEG-01")
-    assert row["status"] == "pass"
-
-
 def test_a_permit_without_date_does_not_excuse(case, rules):
     given_permit = [{"permit_id": "P1", "kind": "conversion"}]
     row = answer(evaluate(*case("NEG-01", permits=given_permit), rules), "NEG-01")
@@ -440,3 +430,79 @@ def test_slope_unknown_for_one_patch_only(patch, layers, rules):
     patches.loc[0, "slope_deg"] = np.nan
     row = answer(evaluate(patches, layers(land_code="0301"), rules), "NEG-03")
     assert row["status"] == "not_evaluated"
+
+
+def answer_to_permit(case, rules, **given):
+    patches, given_layers = case("NEG-01", permits=permit("conversion", **given))
+    row = answer(evaluate(patches, given_layers, rules), "NEG-01")
+    return row, proposal_of(patches, given_layers, rules)
+
+
+UNTOLD = "inside the change window 2024-03-01 to 2025-02-20: whether the works came first"
+
+
+@pytest.mark.parametrize(
+    ("approved", "status", "proposal"),
+    [
+        ("2024-03-01", "pass", "legal_candidate"),
+        ("2024-03-02", "inconclusive", "unjudged"),
+        ("2025-02-20", "inconclusive", "unjudged"),
+        ("2025-02-21", "suspected", "suspected_illegal"),
+    ],
+)
+def test_a_permit_approved_inside_the_window_decides_nothing(
+    case, rules, approved, status, proposal
+):
+    row, (proposed, why) = answer_to_permit(case, rules, approved=approved)
+    assert (row["status"], proposed) == (status, proposal)
+    text = f"permit P1 approved {approved} {UNTOLD} cannot be told"
+    assert row["reason"].endswith(text) is (status == "inconclusive")
+    assert (why == f"open: NEG-01 (inconclusive): {text}") is (status == "inconclusive")
+    assert row["permit_ids"] == ("P1" if status == "pass" else "")
+
+
+@pytest.mark.parametrize(
+    ("expires", "status"),
+    [
+        ("2024-02-29", "suspected"),
+        ("2024-03-01", "inconclusive"),
+        ("2025-02-19", "inconclusive"),
+        ("2025-02-20", "pass"),
+    ],
+)
+def test_a_permit_that_expired_inside_the_window_decides_nothing(case, rules, expires, status):
+    row, _ = answer_to_permit(case, rules, expires=dt.date.fromisoformat(expires))
+    assert row["status"] == status
+    text = f"permit P1 expired {expires} {UNTOLD} cannot be told"
+    assert row["reason"].endswith(text) is (status == "inconclusive")
+
+
+def test_an_uncertain_permit_needed_beside_a_valid_one_decides_nothing(case, rules, box):
+    first = permit("conversion", geometry=box(5, 10, 5, 8))[0]
+    second = permit("conversion", "2024-06-01", geometry=box(5, 10, 8, 10))[0]
+    both = [first, {**second, "permit_id": "P2"}]
+    row = answer(evaluate(*case("NEG-01", permits=both), rules), "NEG-01")
+    assert (row["status"], row["permit_ids"]) == ("inconclusive", "")
+    assert row["reason"].endswith(f"permit P2 approved 2024-06-01 {UNTOLD} cannot be told")
+
+
+def test_an_uncertain_permit_beside_one_that_covers_does_not_matter(case, rules):
+    both = [*permit("conversion"), {**permit("conversion", "2024-06-01")[0], "permit_id": "P2"}]
+    row = answer(evaluate(*case("NEG-01", permits=both), rules), "NEG-01")
+    assert (row["status"], row["permit_ids"]) == ("pass", "P1")
+
+
+def test_an_uncertain_permit_that_covers_too_little_keeps_the_suspicion(case, rules, box):
+    part = permit("conversion", "2024-06-01", geometry=box(5, 10, 5, 8))
+    row = answer(evaluate(*case("NEG-01", permits=part), rules), "NEG-01")
+    assert row["status"] == "suspected"
+    assert row["reason"].endswith("valid permits cover 60% of the patch at most, needed 90%")
+
+
+def test_a_plan_approved_inside_the_window_decides_nothing(case, rules):
+    patches, given_layers = case("NEG-08", plan="S1")
+    given_layers["zones"]["plan_approved_on"] = dt.date(2024, 6, 1)
+    row = answer(evaluate(patches, given_layers, rules), "NEG-08")
+    assert (row["status"], row["plan_ids"]) == ("inconclusive", "")
+    assert row["reason"].endswith(f"plan S1 approved 2024-06-01 {UNTOLD} cannot be told")
+    assert proposal_of(patches, given_layers, rules)[0] == "unjudged"

@@ -235,6 +235,25 @@ def test_change_window_is_what_was_seen_of_the_patch(make_maps, detection):
     before[2, 3] = dt.date(2024, 9, 1).toordinal()
     after[4, 5] = dt.date(2025, 4, 9).toordinal()
     maps = make_maps(mask((8, 8), (2, 5, 3, 6)))
-    seen = replace(maps, last_look_before=before, first_look_after=after)
+    seen = replace(maps, middle_look_before=before, middle_look_after=after)
     row = delineate(seen, detection).iloc[0]
     assert (row["first_date"], row["last_date"]) == ("2024-09-01", "2025-04-09")
+
+
+def test_half_a_day_widens_the_change_window(make_maps, detection):
+    before = np.full((8, 8), dt.date(2024, 9, 1).toordinal() + 0.5, dtype=np.float32)
+    after = np.full((8, 8), dt.date(2025, 4, 9).toordinal() - 0.5, dtype=np.float32)
+    maps = make_maps(mask((8, 8), (2, 5, 3, 6)))
+    seen = replace(maps, middle_look_before=before, middle_look_after=after)
+    row = delineate(seen, detection).iloc[0]
+    assert (row["first_date"], row["last_date"]) == ("2024-09-01", "2025-04-09")
+
+
+def test_ground_without_a_middle_look_has_the_window_of_the_zone(make_maps, detection):
+    maps = make_maps(mask((8, 8), (2, 5, 3, 6)))
+    days = np.full((8, 8), dt.date(2024, 10, 1).toordinal(), dtype=np.float32)
+    days[2, 3] = np.nan
+    seen = replace(maps, middle_look_before=days, middle_look_after=days)
+    row = delineate(seen, detection).iloc[0]
+    assert row["first_date"] == maps.first_date.isoformat()
+    assert row["last_date"] == maps.last_date.isoformat()

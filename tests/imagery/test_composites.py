@@ -7,9 +7,9 @@ import xarray as xr
 from rs_monitor.imagery.composites import (
     clear_looks,
     day_numbers,
-    edge_look,
     longest_gap,
     median_composite,
+    middle_look,
     only_clear,
 )
 from tests.comparison import assert_close
@@ -59,13 +59,16 @@ def test_longest_gap():
     assert found.attrs["units"] == "day"
 
 
-@pytest.mark.parametrize(
-    ("last", "expected"), [(True, [40, 40, 20, NAN, 20]), (False, [10, 10, 10, NAN, 20])]
-)
-def test_first_and_last_look(last, expected):
-    found = edge_look(CLEAR, start=dt.date(2024, 3, 1), last=last)
-    assert_close(found.values, np.array([expected], "float32"), atol=0)
+def test_middle_look():
+    # looks on days 10, 20 and 40; the third pixel was seen on the first two only
+    found = middle_look(CLEAR, start=dt.date(2024, 3, 1))
+    assert_close(found.values, np.array([[20, 25, 15, NAN, 20]], "float32"), atol=0)
     assert found.attrs["units"] == "days since 2024-03-01"
+
+
+def test_middle_look_of_one_scene_is_its_day():
+    found = middle_look(CLEAR[:1], start=dt.date(2024, 3, 1))
+    assert_close(found.values, np.array([[10, 10, 10, NAN, NAN]], "float32"), atol=0)
 
 
 def test_fewer_looks_never_shorten_the_gap_or_add_coverage():

@@ -37,9 +37,9 @@ def test_text_keeps_all_but_the_secrets():
     assert redact("100 % of a/b?") == "100 % of a/b?"
 
 
-def test_config_loses_credentials_only():
+def test_config_loses_credentials_and_queries():
     text = 'href = "postgresql://u:p@ss@db.invalid/x?application_name=y"'
-    assert redact_userinfo(text) == 'href = "postgresql://db.invalid/x?application_name=y"'
+    assert redact_userinfo(text) == 'href = "postgresql://db.invalid/x"'
 
 
 def test_scene_is_recorded_as_read():

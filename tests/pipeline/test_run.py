@@ -23,9 +23,11 @@ from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.raster import read_raster
 from rs_monitor.outputs.vectors import read_layers
 from rs_monitor.pipeline.claims import verify
+from rs_monitor.pipeline.demo import prepare
 from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run
 
+SMALL = {"size_px": 160, "events_per_kind": 1, "lookalikes_per_kind": 1}
 BLOCKS = {"grid.block_px": 256, "land_cover.trees": 20}
 SMALL_BLOCKS = BLOCKS | {"grid.block_px": 96}
 """Enough blocks to be killed in the middle; this job's maps do not depend on the blocks."""
@@ -225,3 +227,64 @@ def test_command_line_end_to_end(township_folder: Path, copied: Path) -> None:
     assert runner.invoke(main, ["doctor", out]).exit_code == 0
     (copied / "report" / "index.html").write_text("forged")
     assert runner.invoke(main, ["doctor", out]).exit_code == 1
+
+
+def test_other_pixels_under_the_same_name_are_read_again(
+    township_folder: Path, copied: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "township"
+    shutil.copytree(township_folder, copy)
+    image = sorted((copy / "scenes").glob("*202506*_SR.tif"))[0]
+    with rasterio.open(image) as source:
+        data, profile = source.read(), source.profile
+    image.unlink()
+    with rasterio.open(image, "w", **(profile | {"driver": "GTiff"})) as target:
+        target.write(np.minimum(data, 1500))
+    again = run_job(copy, copied.parent)
+    assert again.manifest.resumed.reused == 0
+    assert again.manifest.resumed.recomputed > 0
+
+
+def test_edited_maps_are_not_judged_by(township_folder: Path, copied: Path) -> None:
+    victim = sorted(copied.glob("maps/*/land_cover_after.tif"))[0]
+    victim.write_bytes(victim.read_bytes() + b"\0")
+    with pytest.raises(RunError, match="not as it was left"):
+        verify(plan_of(township_folder), copied)
+
+
+def test_answers_do_not_outlive_the_run_they_lean_on(township_folder: Path, copied: Path) -> None:
+    verify(plan_of(township_folder), copied)
+    assert (copied / "claims.gpkg").exists()
+    run_job(township_folder, copied.parent)
+    assert not (copied / "claims.gpkg").exists()
+    assert check_run(copied) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("zones.path=nowhere.gpkg", "zones.path"),
+        ("authority.land.path=nowhere.gpkg", "authority.land.path"),
+        ("dem.path=nowhere.tif", "dem.path"),
+        ("catalog.href=nowhere.parquet", "catalog.href"),
+        ('imagery.bands=["red","nir"]', "imagery.bands"),
+        ('imagery.bands=["red","red"]', "imagery.bands"),
+        ("grid.resolution_m=0.0001", "grid.resolution_m"),
+        ("rules.findings=nowhere", "nowhere"),
+    ],
+)
+def test_what_cannot_be_planned_is_a_config_mistake(
+    township_folder: Path, setting: str, key: str
+) -> None:
+    job = str(township_folder / "demo.toml")
+    result = CliRunner().invoke(main, ["plan", job, "--set", setting])
+    assert result.exit_code == 2, result.output
+    assert key in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_another_seed_overwrites_nothing(township_folder: Path) -> None:
+    before = sorted(path.name for path in (township_folder / "scenes").iterdir())
+    with pytest.raises(RunError, match="another synthetic township"):
+        prepare(12, township_folder, **SMALL)
+    assert sorted(path.name for path in (township_folder / "scenes").iterdir()) == before
