@@ -21,8 +21,9 @@ from rs_monitor.outputs.atomic import write_text
 from rs_monitor.outputs.raster import write_cog
 from rs_monitor.outputs.vectors import write_layers
 from rs_monitor.pipeline.claims import Verified, verify
+from rs_monitor.pipeline.identity import code_hash
 from rs_monitor.pipeline.measure import Progress
-from rs_monitor.pipeline.plan import Plan, code_hash, make_plan
+from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run, silent
 from rs_monitor.pipeline.truth import (
     compare_events,

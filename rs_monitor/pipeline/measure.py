@@ -29,14 +29,8 @@ from rs_monitor.maps.land_cover import (
 )
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.outputs.digest import array_digest, fingerprint
-from rs_monitor.pipeline.plan import (
-    Plan,
-    ZonePlan,
-    code_hash,
-    file_state,
-    grid_record,
-    item_identity,
-)
+from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
+from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.tasks import (
     APPLY,
     OBSERVE,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -17,22 +14,25 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-import rs_monitor
-from rs_monitor.authority.layers import read_layer
 from rs_monitor.config import (
-    LayerSettings,
-    Period,
     RunConfig,
-    find_rules,
-    require_file,
     resolve_path,
 )
-from rs_monitor.errors import ConfigError, LayerError, NoObservations, UnsuitableCRS
+from rs_monitor.errors import ConfigError, NoObservations, UnsuitableCRS
 from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
-from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
-from rs_monitor.imagery.search import search
-from rs_monitor.maps.features import BANDS
-from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
+from rs_monitor.imagery.catalog import Refusal, SceneItem
+from rs_monitor.outputs.digest import fingerprint
+from rs_monitor.pipeline.identity import grid_record, identity_of, item_identity
+from rs_monitor.pipeline.inputs import (
+    delivered_crs,
+    find_dem,
+    input_digests,
+    missing_products,
+    read_authority,
+    read_zones,
+    require_bands,
+    search_period,
+)
 
 ZONE_MARGIN_M = 200.0
 """Ground loaded around a zone, so that a patch on its edge is seen whole."""
@@ -42,11 +42,6 @@ MOST_PIXELS = 2_000_000_000
 
 WHOLE_SCENE = "scene"
 """Name of the zone when the job names none."""
-
-LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
-Bounds = tuple[float, float, float, float]
-EARLIEST, LATEST = dt.date(1970, 1, 1), dt.date(2100, 12, 31)
-LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
 
 
 @dataclass(frozen=True)
@@ -140,49 +135,6 @@ class Plan:
         }
 
 
-def identity_of(config: RunConfig) -> dict[str, Any]:
-    """The part of a config that can alter a run; claims are judged on a finished one."""
-    table = config.model_dump(mode="json", by_alias=True)
-    for key in ("catalog", "cluster", "purpose", "register", "on_failure", "claims"):
-        table.pop(key)
-    table["rules"].pop("acceptance")
-    return table
-
-
-@cache
-def code_hash(room: str = "") -> str:
-    """Hash of the package's own source, or of one room: changed code never reuses old blocks."""
-    root = Path(rs_monitor.__file__).parent / room
-    digest = sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def item_identity(item: SceneItem) -> dict[str, Any]:
-    """What of an item can alter a result: everything but its addresses."""
-    bands = {
-        name: [band.index, band.dtype, band.nodata, band.scale, band.offset]
-        for name, band in sorted(item.bands.items())
-    }
-    return {
-        "id": item.id,
-        "datetime": item.datetime.isoformat(),
-        "crs": item.crs,
-        "transform": list(item.transform),
-        "shape": list(item.shape),
-        "bands": bands,
-    }
-
-
-def file_state(item: SceneItem) -> list[list[Any]]:
-    """Size and time of change of an item's local files: the same name may get other pixels."""
-    paths = sorted({band.href for band in item.bands.values() if "://" not in band.href})
-    states = [Path(path).stat() for path in paths if Path(path).exists()]
-    return [[state.st_size, state.st_mtime_ns] for state in states]
-
-
 def zone_identity(zone: ZonePlan) -> dict[str, Any]:
     """What of a zone can alter a result."""
     return {
@@ -192,15 +144,6 @@ def zone_identity(zone: ZonePlan) -> dict[str, Any]:
         "outline": zone.outline.wkb_hex,
         "before": [item_identity(item) for item in zone.before],
         "after": [item_identity(item) for item in zone.after],
-    }
-
-
-def grid_record(geobox: GeoBox) -> dict[str, Any]:
-    """A grid as plain values."""
-    return {
-        "crs": str(geobox.crs),
-        "transform": list(geobox.affine)[:6],
-        "shape": [int(n) for n in geobox.shape],
     }
 
 
@@ -252,12 +195,12 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
     NoObservations
         If a period has no usable scene at all.
     """
-    _require_bands(config)
-    zones = _read_zones(config, base, data)
-    layers = _read_layers(config, base, data)
+    require_bands(config)
+    zones = read_zones(config, base, data)
+    layers = read_authority(config, base, data)
     bbox = None if zones is None else tuple(zones.to_crs("EPSG:4326").total_bounds)
-    before = _search(config, config.periods.before, bbox, base, data)
-    after = _search(config, config.periods.after, bbox, base, data)
+    before = search_period(config, config.periods.before, bbox, base, data)
+    after = search_period(config, config.periods.after, bbox, base, data)
     for label, found in (("before", before), ("after", after)):
         if not found.items:
             raise NoObservations(
@@ -265,8 +208,8 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
                 f"({len(found.refused)} refused); needed at least one; check the catalogue, the "
                 "period and the bands"
             )
-    vector_crs = _vector_crs(zones, layers)
-    dem = _find_dem(config, bbox, base, data)
+    vector_crs = delivered_crs(zones, layers)
+    dem = find_dem(config, bbox, base, data)
     planned = _plan_zones(config, zones, before.items, after.items, vector_crs)
     refused = {(r.item_id, r.reason): r for r in (*before.refused, *after.refused)}
     return Plan(
@@ -279,125 +222,9 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         vector_crs=vector_crs or str(planned[0].geobox.crs),
         zone_layer=zones,
         dem=dem,
-        inputs=_input_digests(config, zones, layers, dem, base),
-        not_evaluated=tuple(_not_evaluated(config)),
+        inputs=input_digests(config, zones, layers, dem, base),
+        not_evaluated=tuple(missing_products(config)),
     )
-
-
-def _require_bands(config: RunConfig) -> None:
-    lacking = sorted(set(BANDS) - set(config.imagery.bands))
-    if config.land_cover is not None and lacking:
-        raise ConfigError(
-            config.name, [f"imagery.bands: land cover also needs {', '.join(lacking)}"]
-        )
-
-
-def _read_zones(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
-    if config.zones is None:
-        return None
-    path = require_file(resolve_path(config.zones.path, base=base, data=data), "zones.path")
-    zones = read_layer(path, config.zones.layer, kind="zones", id_field=config.zones.id_field)
-    if zones.empty:
-        raise LayerError(f"{path}: got a zone layer without zones; needed at least one polygon")
-    return zones
-
-
-def _read_layers(config: RunConfig, base: Path, data: Path | None) -> dict[str, gpd.GeoDataFrame]:
-    given: dict[LayerKind, LayerSettings | None] = {
-        kind: getattr(config.authority, kind) for kind in LAYER_KINDS
-    }
-    layers: dict[str, gpd.GeoDataFrame] = {}
-    for kind, settings in given.items():
-        if settings is None:
-            continue
-        path = resolve_path(settings.path, base=base, data=data)
-        require_file(path, f"authority.{kind}.path")
-        system = getattr(settings, "code_system", None)
-        layers[kind] = read_layer(path, settings.layer, kind=kind, code_system=system)
-    return layers
-
-
-def _search(
-    config: RunConfig,
-    period: Period,
-    bbox: Bounds | None,
-    base: Path,
-    data: Path | None,
-) -> ItemSet:
-    wanted = list(config.imagery.bands)
-    if config.imagery.mask_band is not None:
-        wanted.append(config.imagery.mask_band)
-    return search(
-        config.catalog.kind,
-        _catalog_href(config, base, data),
-        collections=config.catalog.collections,
-        bbox=bbox,
-        start=period.start,
-        end=period.end,
-        max_cloud_fraction=config.imagery.max_cloud_fraction,
-        bands=wanted,
-    )
-
-
-def _find_dem(
-    config: RunConfig, bbox: Bounds | None, base: Path, data: Path | None
-) -> Path | tuple[SceneItem, ...] | None:
-    if config.dem is None:
-        return None
-    if config.dem.path is not None:
-        return require_file(resolve_path(config.dem.path, base=base, data=data), "dem.path")
-    found = search(
-        config.catalog.kind,
-        _catalog_href(config, base, data),
-        collections=(str(config.dem.collection),),
-        bbox=bbox,
-        start=EARLIEST,
-        end=LATEST,
-        max_cloud_fraction=1.0,
-        bands=["dem"],
-    )
-    if not found.items:
-        raise NoObservations(
-            f"got no DEM item in collection {config.dem.collection} ({len(found.refused)} "
-            "refused); needed one over the zones; check the collection or give dem.path"
-        )
-    return found.items
-
-
-def _catalog_href(config: RunConfig, base: Path, data: Path | None) -> str:
-    if config.catalog.kind == "api":
-        return config.catalog.href
-    path = resolve_path(config.catalog.href, base=base, data=data)
-    return str(require_file(path, "catalog.href"))
-
-
-def _input_digests(
-    config: RunConfig,
-    zones: gpd.GeoDataFrame | None,
-    layers: Mapping[str, gpd.GeoDataFrame],
-    dem: Path | tuple[SceneItem, ...] | None,
-    base: Path,
-) -> dict[str, str]:
-    digests = {f"layer:{kind}": table_digest(frame, frame.crs) for kind, frame in layers.items()}
-    if zones is not None:
-        digests["layer:zones"] = table_digest(zones, zones.crs)
-    if isinstance(dem, Path):
-        digests["dem"] = file_sha256(dem)
-    elif dem is not None:
-        digests["dem"] = fingerprint([item_identity(item) for item in dem])
-    for role in ("detection", "findings"):
-        digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
-    return digests
-
-
-def _vector_crs(
-    zones: gpd.GeoDataFrame | None, layers: Mapping[str, gpd.GeoDataFrame]
-) -> str | None:
-    frames = ([] if zones is None else [zones]) + list(layers.values())
-    for frame in frames:
-        if frame.crs is not None:
-            return str(frame.crs.to_string())
-    return None
 
 
 def _plan_zones(
@@ -496,24 +323,3 @@ def _anchor(items: Sequence[SceneItem], crs: str) -> tuple[float, float]:
 def _meeting(items: Sequence[SceneItem], geobox: GeoBox) -> tuple[SceneItem, ...]:
     ground = geobox.geographic_extent.geom
     return tuple(item for item in items if shape(dict(item.footprint)).intersects(ground))
-
-
-def _not_evaluated(config: RunConfig) -> list[tuple[str, str]]:
-    """Products whose input the job does not name."""
-    missing = []
-    if config.land_cover is None:
-        missing.append(("land_cover", "no survey layer to train on and no model named"))
-    if config.dem is None:
-        missing.append(("slope_deg", "no DEM"))
-    if config.zones is None:
-        missing.append(("zones", "no remediation zones: the whole scene was taken as one"))
-    if config.imagery.mask == "none":
-        missing.append(("cloud_mask", "the source carries no mask: clouds are not screened"))
-    missing += [
-        (f"layer:{kind}", "layer not given")
-        for kind in LAYER_KINDS
-        if getattr(config.authority, kind) is None
-    ]
-    if config.claims is None:
-        missing.append(("claims", "no claims given"))
-    return missing

@@ -1,0 +1,175 @@
+"""What a job names: zones, layers, scenes, elevation; read or found before any pixel."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import geopandas as gpd
+
+from rs_monitor.authority.layers import read_layer
+from rs_monitor.config import (
+    LayerSettings,
+    Period,
+    RunConfig,
+    find_rules,
+    require_file,
+    resolve_path,
+)
+from rs_monitor.errors import ConfigError, LayerError, NoObservations
+from rs_monitor.imagery.catalog import ItemSet, SceneItem
+from rs_monitor.imagery.search import search
+from rs_monitor.maps.features import BANDS
+from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
+from rs_monitor.pipeline.identity import item_identity
+
+LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
+LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
+Bounds = tuple[float, float, float, float]
+EARLIEST, LATEST = dt.date(1970, 1, 1), dt.date(2100, 12, 31)
+
+
+def require_bands(config: RunConfig) -> None:
+    """Refuse a job whose bands cannot carry the features of land cover."""
+    lacking = sorted(set(BANDS) - set(config.imagery.bands))
+    if config.land_cover is not None and lacking:
+        raise ConfigError(
+            config.name, [f"imagery.bands: land cover also needs {', '.join(lacking)}"]
+        )
+
+
+def read_zones(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
+    """Read the remediation zones of a job, if it names any."""
+    if config.zones is None:
+        return None
+    path = require_file(resolve_path(config.zones.path, base=base, data=data), "zones.path")
+    zones = read_layer(path, config.zones.layer, kind="zones", id_field=config.zones.id_field)
+    if zones.empty:
+        raise LayerError(f"{path}: got a zone layer without zones; needed at least one polygon")
+    return zones
+
+
+def read_authority(config: RunConfig, base: Path, data: Path | None) -> dict[str, gpd.GeoDataFrame]:
+    """Read the authority layers a job names."""
+    given: dict[LayerKind, LayerSettings | None] = {
+        kind: getattr(config.authority, kind) for kind in LAYER_KINDS
+    }
+    layers: dict[str, gpd.GeoDataFrame] = {}
+    for kind, settings in given.items():
+        if settings is None:
+            continue
+        path = resolve_path(settings.path, base=base, data=data)
+        require_file(path, f"authority.{kind}.path")
+        system = getattr(settings, "code_system", None)
+        layers[kind] = read_layer(path, settings.layer, kind=kind, code_system=system)
+    return layers
+
+
+def search_period(
+    config: RunConfig,
+    period: Period,
+    bbox: Bounds | None,
+    base: Path,
+    data: Path | None,
+) -> ItemSet:
+    """Find the scenes of one period."""
+    wanted = list(config.imagery.bands)
+    if config.imagery.mask_band is not None:
+        wanted.append(config.imagery.mask_band)
+    return search(
+        config.catalog.kind,
+        _catalog_href(config, base, data),
+        collections=config.catalog.collections,
+        bbox=bbox,
+        start=period.start,
+        end=period.end,
+        max_cloud_fraction=config.imagery.max_cloud_fraction,
+        bands=wanted,
+    )
+
+
+def find_dem(
+    config: RunConfig, bbox: Bounds | None, base: Path, data: Path | None
+) -> Path | tuple[SceneItem, ...] | None:
+    """Find where elevation comes from: a file, or items of the catalogue."""
+    if config.dem is None:
+        return None
+    if config.dem.path is not None:
+        return require_file(resolve_path(config.dem.path, base=base, data=data), "dem.path")
+    found = search(
+        config.catalog.kind,
+        _catalog_href(config, base, data),
+        collections=(str(config.dem.collection),),
+        bbox=bbox,
+        start=EARLIEST,
+        end=LATEST,
+        max_cloud_fraction=1.0,
+        bands=["dem"],
+    )
+    if not found.items:
+        raise NoObservations(
+            f"got no DEM item in collection {config.dem.collection} ({len(found.refused)} "
+            "refused); needed one over the zones; check the collection or give dem.path"
+        )
+    return found.items
+
+
+def _catalog_href(config: RunConfig, base: Path, data: Path | None) -> str:
+    if config.catalog.kind == "api":
+        return config.catalog.href
+    path = resolve_path(config.catalog.href, base=base, data=data)
+    return str(require_file(path, "catalog.href"))
+
+
+def input_digests(
+    config: RunConfig,
+    zones: gpd.GeoDataFrame | None,
+    layers: Mapping[str, gpd.GeoDataFrame],
+    dem: Path | tuple[SceneItem, ...] | None,
+    base: Path,
+) -> dict[str, str]:
+    """Digest of every rule file, vector layer and DEM of a job."""
+    digests = {f"layer:{kind}": table_digest(frame, frame.crs) for kind, frame in layers.items()}
+    if zones is not None:
+        digests["layer:zones"] = table_digest(zones, zones.crs)
+    if isinstance(dem, Path):
+        digests["dem"] = file_sha256(dem)
+    elif dem is not None:
+        digests["dem"] = fingerprint([item_identity(item) for item in dem])
+    for role in ("detection", "findings"):
+        digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
+    return digests
+
+
+def delivered_crs(
+    zones: gpd.GeoDataFrame | None, layers: Mapping[str, gpd.GeoDataFrame]
+) -> str | None:
+    """CRS the vectors were delivered in; None without vectors."""
+    frames = ([] if zones is None else [zones]) + list(layers.values())
+    for frame in frames:
+        if frame.crs is not None:
+            return str(frame.crs.to_string())
+    return None
+
+
+def missing_products(config: RunConfig) -> list[tuple[str, str]]:
+    """Products whose input the job does not name."""
+    missing = []
+    if config.land_cover is None:
+        missing.append(("land_cover", "no survey layer to train on and no model named"))
+    if config.dem is None:
+        missing.append(("slope_deg", "no DEM"))
+    if config.zones is None:
+        missing.append(("zones", "no remediation zones: the whole scene was taken as one"))
+    if config.imagery.mask == "none":
+        missing.append(("cloud_mask", "the source carries no mask: clouds are not screened"))
+    missing += [
+        (f"layer:{kind}", "layer not given")
+        for kind in LAYER_KINDS
+        if getattr(config.authority, kind) is None
+    ]
+    if config.claims is None:
+        missing.append(("claims", "no claims given"))
+    return missing
