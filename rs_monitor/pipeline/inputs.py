@@ -117,7 +117,7 @@ def find_dem(
 
 
 def _catalog_href(config: RunConfig, base: Path, data: Path | None) -> str:
-    if config.catalog.kind == "api":
+    if config.catalog.kind == "api" or "://" in config.catalog.href:
         return config.catalog.href
     path = resolve_path(config.catalog.href, base=base, data=data)
     return str(require_file(path, "catalog.href"))
