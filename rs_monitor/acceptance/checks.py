@@ -165,10 +165,10 @@ def cropped_after(case: Case) -> Outcome:
         return Outcome(Status.NOT_EVALUATED, "no imagery after")
     if few := _too_few(pixels, case.rules):
         return few
-    built = pixels.built / pixels.n_px
-    if built >= rule.contradict_built_share.value:
+    standing = (pixels.standing or 0) / pixels.n_px
+    if standing >= rule.contradict_built_share.value:
         limit = _shown(rule.contradict_built_share)
-        return Outcome(Status.SUSPECTED, f"buildings or roads on {built:.2f}, limit {limit}")
+        return Outcome(Status.SUSPECTED, f"buildings or roads on {standing:.2f}, limit {limit}")
     if early := _not_after_completion(case):
         return early
     cropped = pixels.cropped / pixels.n_px
@@ -214,6 +214,8 @@ def extent_agrees(case: Case) -> Outcome:
     n = pixels.n_px
     crop, bare, other = pixels.crop / n, pixels.bare / n, pixels.other / n
     text = f"cropland on {crop:.2f}, bare {bare:.2f}, other {other:.2f} of {n} interior pixels"
+    if pixels.unsure:
+        text += f", {pixels.unsure / n:.2f} classed otherwise yet seen with a crop cycle"
     if other >= rule.contradict_other_share.value:
         limit = _shown(rule.contradict_other_share)
         return Outcome(Status.SUSPECTED, f"{text}, other ground from {limit} on contradicts")

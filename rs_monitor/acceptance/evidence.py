@@ -177,8 +177,9 @@ class PixelCounts:
         Interior pixels, seen or not.
     interior_share : float
         Their area as a share of the official area.
-    seen, crop, bare, built, other : int, optional
-        Seen after, and seen as each; ``built`` is part of ``other``.
+    seen, crop, bare, built, standing, other, unsure : int, optional
+        Seen after, and seen as each; ``standing`` is built ground without a crop cycle, ``unsure``
+        any ground whose class and season disagree.
     cycles_seen, cropped : int, optional
         With a known number of crop cycles, and with enough of them.
     seen_before, crop_before, tilled_before : int, optional
@@ -191,7 +192,9 @@ class PixelCounts:
     crop: int | None = None
     bare: int | None = None
     built: int | None = None
+    standing: int | None = None
     other: int | None = None
+    unsure: int | None = None
     cycles_seen: int | None = None
     cropped: int | None = None
     seen_before: int | None = None
@@ -309,13 +312,21 @@ def _count_after(
     classes = np.where(enough, sample(land_cover, inner, NODATA), NODATA)
     crop_class = np.isin(classes, list(CROPLAND))
     bare_class = classes == LandCover.BARE
+    had_crop = _had_crop(cycles, seasons, bare_class)
     # ground classed bare on which a canopy grew is a young field
-    grown = bare_class & _had_crop(cycles, seasons, bare_class)
-    seen = int((classes != NODATA).sum())
-    crop = int((crop_class | grown).sum())
-    bare = int((bare_class & ~grown).sum())
-    built = int(np.isin(classes, list(SEALED)).sum())
-    return {"seen": seen, "crop": crop, "bare": bare, "built": built, "other": seen - crop - bare}
+    grown = bare_class & had_crop
+    # class and season disagree: this ground speaks neither for nor against the claim
+    unsure = (classes != NODATA) & ~crop_class & ~bare_class & had_crop
+    counts = {
+        "seen": classes != NODATA,
+        "crop": crop_class | grown,
+        "bare": bare_class & ~grown,
+        "built": np.isin(classes, list(SEALED)),
+        "standing": np.isin(classes, list(SEALED)) & ~had_crop,
+        "unsure": unsure,
+        "other": (classes != NODATA) & ~crop_class & ~bare_class & ~unsure,
+    }
+    return {name: int(pixels.sum()) for name, pixels in counts.items()}
 
 
 def _had_crop(cycles: NDArray[np.uint8] | None, seasons: int, like: Bools) -> Bools:

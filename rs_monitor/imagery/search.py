@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pystac
 import pystac_client
@@ -191,7 +192,14 @@ def _from_api(
                 limit=_PAGE,
             )
             return [(raw, None) for raw in found.items_as_dicts()]
-    except (APIError, NotImplementedError, pystac.STACError, KeyError, ValueError) as error:
+    except (
+        APIError,
+        NotImplementedError,
+        OSError,
+        pystac.STACError,
+        KeyError,
+        ValueError,
+    ) as error:
         raise _unreachable(href, error) from error
 
 
@@ -215,8 +223,9 @@ def _from_geoparquet(href: str) -> list[tuple[Mapping[str, JSON], str | None]]:
 
 def _unreachable(href: str, error: BaseException) -> CatalogError:
     detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-    query = href.partition("?")[2]
-    detail = detail.replace(query, "...") if query else detail
+    userinfo = urlsplit(href).netloc.rpartition("@")[0] if "://" in href else ""
+    for secret in (href.partition("?")[2], userinfo):
+        detail = detail.replace(secret, "...") if secret else detail
     return CatalogError(
         f"catalogue {public_href(href)} could not be searched: {detail}; check the address, that "
         "the server runs, and the kind of catalogue"

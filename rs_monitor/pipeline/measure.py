@@ -150,6 +150,7 @@ def _observe_task(work: Work, zone: ZonePlan, block: Block) -> ObserveTask:
         periods=config.periods,
         rules=work.rules,
         chunk_px=config.cluster.chunk_px,
+        skip_broken=config.on_failure == "record",
         with_features=config.land_cover is not None,
         dem=work.plan.dem,
     )

@@ -134,6 +134,7 @@ def run(
     Run
         Its manifest says ``finished`` or ``finished_with_failures``.
     """
+    Register(register_path(plan, out)).require_ready(plan.vector_crs)
     with open_run(plan, out, config_text) as folder:
         ledger = Ledger()
         tasks = _compute(plan, folder, progress, ledger)

@@ -112,6 +112,7 @@ class ObserveTask:
     periods: Periods
     rules: DetectionRules
     chunk_px: int
+    skip_broken: bool
     with_features: bool
     dem: Path | tuple[SceneItem, ...] | None
 
@@ -158,7 +159,7 @@ def _observe_without_broken(task: ObserveTask) -> tuple[Arrays, list[tuple[str, 
         try:
             return _observe(task), failures
         except ReadError as error:
-            remaining = _without(task, error.item_id)
+            remaining = _without(task, error.item_id) if task.skip_broken else None
             if remaining is None:
                 raise
             failures.append((str(error.item_id), str(error)))

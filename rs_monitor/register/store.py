@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -42,6 +43,38 @@ class Register:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def require_ready(self, crs: str) -> None:
+        """Refuse a register that could not take records of a run, before anything is computed.
+
+        Parameters
+        ----------
+        crs : str
+            CRS of the run's patches.
+
+        Raises
+        ------
+        RunError
+            If its folder cannot be written to, another writer holds it, or it is no register.
+        UnsuitableCRS
+            If it holds another CRS.
+        """
+        try:
+            with exclusive(self.path):
+                if self.path.exists():
+                    self._require_crs(self._layer("patches", None), crs)
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(
+                f"got register {self.path}, which cannot be opened ({error}); needed a file in a "
+                "folder that can be written to; name another one in [register]"
+            ) from error
+
+    def _require_crs(self, held: gpd.GeoDataFrame, crs: object) -> None:
+        if not pyproj.CRS(held.crs).equals(pyproj.CRS(crs), ignore_axis_order=True):
+            raise UnsuitableCRS(
+                f"got patches in {crs}; needed {held.crs}, the CRS of {self.path.name}; keep one "
+                "register per CRS"
+            )
 
     def record_run(
         self, run_id: str, patches: gpd.GeoDataFrame, findings: gpd.GeoDataFrame
@@ -151,11 +184,7 @@ class Register:
 
     def _behind_others(self, name: str, run_id: str, new: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         old = self._layer(name, None)
-        if not pyproj.CRS(old.crs).equals(pyproj.CRS(new.crs), ignore_axis_order=True):
-            raise UnsuitableCRS(
-                f"got {name} in {new.crs}; needed {old.crs}, the CRS of {self.path.name}; keep one "
-                "register per CRS"
-            )
+        self._require_crs(old, new.crs)
         others = old[old[RUN_ID] != run_id]
         parts = [part for part in (others, new.set_crs(old.crs, allow_override=True)) if len(part)]
         return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True)) if parts else new

@@ -115,8 +115,16 @@ CASES = {
         {}, {"land_cover_after": raster(GRASS), "crop_cycles_after": raster(0)},
         "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.00, bare 0.00, other 1.00 of 36",
     ),
-    "half was made": (
+    "half is classed grass, yet a crop cycle was seen on it": (
         {}, {"land_cover_after": raster(CROP, (HALF, GRASS))},
+        "INCONCLUSIVE", "NEW_05", "inconclusive", "0.50 classed otherwise yet seen with a crop",
+    ),
+    "half was made": (
+        {},
+        {
+            "land_cover_after": raster(CROP, (HALF, GRASS)),
+            "crop_cycles_after": raster(1, (HALF, 0)),
+        },
         "CONTRADICTED", "NEW_05", "suspected", "cropland on 0.50, bare 0.00, other 0.50",
     ),
     "half is bare": (
@@ -182,7 +190,11 @@ CASES = {
         "SUPPORTED", "NEW_07", "pass", "redline 0.00 m2, reserve 6.00 m2, limit 10 [proposal]",
     ),
     "a village stands on it": (
-        {}, {"land_cover_after": raster(CROP, (HALF, LandCover.BUILT))},
+        {},
+        {
+            "land_cover_after": raster(CROP, (HALF, LandCover.BUILT)),
+            "crop_cycles_after": raster(1, (HALF, 0)),
+        },
         "CONTRADICTED", "NEW_04", "suspected", "buildings or roads on 0.50",
     ),
     "one building pixel and one unseen": (
@@ -389,7 +401,9 @@ def test_many_claims_keep_order_and_are_judged_apart():
     table = gpd.GeoDataFrame(
         gpd.pd.concat([claim(b, claim_id=f"C{i}") for i, b in enumerate(boxes)], ignore_index=True)
     )
-    result = judge_claims(table, perfect(land_cover_after=after), RULES)
+    cycles = raster(1, (plot(20, 20)[1], 0))
+    known = perfect(land_cover_after=after, crop_cycles_after=cycles)
+    result = judge_claims(table, known, RULES)
     assert result["claim_id"].tolist() == ["C0", "C1", "C2"]
     assert result["answer"].tolist() == ["SUPPORTED", "CONTRADICTED", "SUPPORTED"]
     assert result.crs == table.crs

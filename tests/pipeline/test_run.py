@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rs_monitor.cli import main
 from rs_monitor.codes import Change, ClaimAnswer
 from rs_monitor.config import load_config
-from rs_monitor.errors import RunError
+from rs_monitor.errors import ReadError, RunError
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.doctor import check_run
 from rs_monitor.outputs.layout import map_path
@@ -288,3 +288,15 @@ def test_another_seed_overwrites_nothing(township_folder: Path) -> None:
     with pytest.raises(RunError, match="another synthetic township"):
         prepare(12, township_folder, **SMALL)
     assert sorted(path.name for path in (township_folder / "scenes").iterdir()) == before
+
+
+def test_a_job_that_must_stop_stops_at_a_broken_scene(
+    township_folder: Path, tmp_path: Path
+) -> None:
+    item = plan_of(township_folder).zones[0].after[3].id
+    names = sorted(p.name for p in (township_folder / "scenes").glob("*_SR.tif"))
+    copy, broken = broken_copy(
+        township_folder, tmp_path / "township", names.index(f"{item}_SR.tif")
+    )
+    with pytest.raises(ReadError, match=broken):
+        run_job(copy, tmp_path, {"on_failure": "stop"})

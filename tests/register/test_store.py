@@ -127,3 +127,11 @@ def test_a_lock_of_a_dead_process_is_free(tmp_path):
         left.execute("BEGIN EXCLUSIVE")
     with exclusive(path, wait_s=0.0):
         pass
+
+
+def test_a_register_that_cannot_serve_is_refused_before_the_run(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match="cannot be opened"):
+        Register(tmp_path / "file" / "register.gpkg").require_ready("EPSG:4548")
+    Register(tmp_path / "new.gpkg").require_ready("EPSG:4548")
+    assert not (tmp_path / "new.gpkg").exists()
