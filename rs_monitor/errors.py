@@ -85,11 +85,3 @@ class ModelMismatch(RsMonitorError, ValueError):
 
 class RunError(RsMonitorError, RuntimeError):
     """A run folder is incomplete, foreign or newer than the code."""
-
-
-class RsMonitorWarning(UserWarning):
-    """Base of every warning of this package."""
-
-
-class FewObservations(RsMonitorWarning):
-    """A result rests on fewer looks than asked for."""

@@ -36,7 +36,7 @@ _D = 1 / 112 * _E6 + 45 / 2304 * _E8
 _E = 5 / 2304 * _E8
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _inverse(northing_m: float, offset_m: float) -> tuple[float, float]:
     """Latitude and longitude from the central meridian, radians."""
     e = _K0 * northing_m
@@ -56,13 +56,13 @@ def _inverse(northing_m: float, offset_m: float) -> tuple[float, float]:
     return lat, q * lon_terms / math.cos(foot)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _round_seconds(angle_rad: float) -> float:
     """Round an angle to a millionth of a second of arc."""
     return round(angle_rad * RHO_SECONDS * 1e6) / 1e6 / RHO_SECONDS
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _trapezoid(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     """Signed area between an edge and the reference meridian, square metres."""
     half = 0.5 * (lat2 - lat1)
@@ -75,7 +75,7 @@ def _trapezoid(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     return SEMI_MINOR_M * SEMI_MINOR_M * (lon1 + lon2) * series
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def inverse_gauss_kruger(
     northing_m: FloatArray, offset_m: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -104,7 +104,7 @@ def inverse_gauss_kruger(
     return lat, dlon
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _edge_area_gk(x1: float, y1: float, x2: float, y2: float) -> float:
     """Signed trapezoid of one plane edge, cut into pieces of at most 70 m."""
     length = math.hypot(x2 - x1, y2 - y1)
@@ -125,7 +125,7 @@ def _edge_area_gk(x1: float, y1: float, x2: float, y2: float) -> float:
     return area
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def ring_areas_gk_m2(
     northing_m: FloatArray, offset_m: FloatArray, ring_starts: IntArray
 ) -> FloatArray:
@@ -159,7 +159,7 @@ def ring_areas_gk_m2(
     return areas
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def ring_areas_geographic_m2(
     lat_deg: FloatArray, lon_deg: FloatArray, ring_starts: IntArray
 ) -> FloatArray:

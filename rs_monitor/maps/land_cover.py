@@ -282,7 +282,7 @@ def most_probable(
 
 
 def model_arrays(model: ForestModel) -> Mapping[str, NDArray[np.generic]]:
-    """The arrays of a model, for storage in a non-executing format."""
+    """The arrays of a model by name, as its digest covers them."""
     forest = model.forest
     return {
         "roots": forest.roots,
@@ -295,14 +295,3 @@ def model_arrays(model: ForestModel) -> Mapping[str, NDArray[np.generic]]:
         "classes": np.asarray(model.classes, dtype=np.int64),
         "features": np.asarray(model.features),
     }
-
-
-def model_from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> ForestModel:
-    """Rebuild a model from :func:`model_arrays`."""
-    names = ("roots", "feature", "threshold", "left", "right", "missing_left", "proba")
-    parts = {name: np.asarray(arrays[name]) for name in names}
-    return ForestModel(
-        FlatForest(**parts),
-        tuple(int(value) for value in np.asarray(arrays["classes"])),
-        tuple(str(name) for name in np.asarray(arrays["features"])),
-    )

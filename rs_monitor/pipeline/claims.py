@@ -17,6 +17,7 @@ from rs_monitor.acceptance.rules import AcceptanceRules, load_acceptance_rules
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.config import find_rules
 from rs_monitor.errors import ConfigError, RunError
+from rs_monitor.grid import require_same_grid
 from rs_monitor.outputs.doctor import check_run
 from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.manifest import Manifest, read_manifest
@@ -127,7 +128,8 @@ def read_products(run: Path, zone: ZonePlan) -> ZoneProducts:
     for product, name in READ_BACK.items():
         path = map_path(run, zone.zone_id, product)
         if path.exists():
-            stack = read_raster(path)[0]
+            stack, geobox, _ = read_raster(path)
+            require_same_grid(zone.geobox, geobox)
             arrays[name or product] = stack if name is None else stack[0]
     looks = map_path(run, zone.zone_id, "clear_looks")
     if looks.exists():
