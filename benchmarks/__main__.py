@@ -1,11 +1,27 @@
-"""Run a study: ``python -m benchmarks demo_seeds`` or ``python -m benchmarks taizhou``."""
+"""Run one study by name, or all of them: ``python -m benchmarks radiometry``."""
 
 import argparse
 import sys
 
-from benchmarks import demo_seeds, taizhou
+from benchmarks import (
+    composite_memory,
+    demo_seeds,
+    radiometry,
+    reading,
+    registration,
+    search_scale,
+    taizhou,
+)
 
-STUDIES = {"demo_seeds": demo_seeds.main, "taizhou": taizhou.main}
+STUDIES = {
+    "demo_seeds": demo_seeds.main,
+    "taizhou": taizhou.main,
+    "radiometry": radiometry.main,
+    "registration": registration.main,
+    "reading": reading.main,
+    "composite_memory": composite_memory.main,
+    "search_scale": search_scale.main,
+}
 
 
 def main() -> int:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rs_monitor.config import RunConfig
+    from rs_monitor.outputs.manifest import Manifest
     from rs_monitor.pipeline.demo import Demo
-    from rs_monitor.pipeline.measure import Progress
     from rs_monitor.pipeline.plan import Plan
+    from rs_monitor.pipeline.work import Progress
 
 DONE, ERROR, USAGE, WITH_FAILURES = 0, 1, 2, 3
 PIPED_WIDTH = 140
@@ -126,6 +127,7 @@ def run(config: Path, out: Path, data: Path | None, settings: tuple[str, ...]) -
     resumed = manifest.resumed
     click.echo(f"{manifest.status}: {len(done.found.patches)} patches")
     click.echo(f"blocks reused {resumed.reused}, computed {resumed.recomputed}")
+    _show_steps(manifest)
     for failure in manifest.failures:
         click.echo(f"failed {failure.zone}: {failure.what}: {failure.error}", err=True)
     click.echo(f"content digest {manifest.content_digest}")
@@ -293,6 +295,21 @@ def _show_table(title: str, frame: pd.DataFrame) -> None:
     Console(width=width).print(table)
 
 
+def _show_steps(manifest: Manifest) -> None:
+    """What a user should know of the scenes, and what may be said where nothing was found."""
+    for step in manifest.steps:
+        for warning in step.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        for read in step.parameters.get("healed", ()):
+            click.echo(
+                f"healed {read['item']}, band {read['band']}: {read['reads']} reads repeated "
+                f"({'; '.join(read['reasons'])})",
+                err=True,
+            )
+        if step.name == "statement":
+            click.echo(step.parameters["run"])
+
+
 def _show_plan(planned: Plan) -> None:
     summary = planned.summary()
     click.echo(f"{summary['name']}: plan {summary['fingerprint'][:8]}")
@@ -308,6 +325,8 @@ def _show_plan(planned: Plan) -> None:
         click.echo(f"refused {refusal['item']}: {refusal['reason']}")
     for entry in summary["not_evaluated"]:
         click.echo(f"not evaluated {entry['product']}: {entry['reason']}")
+    for warning in summary["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _show_demo(result: Demo, out: Path) -> None:

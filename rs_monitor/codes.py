@@ -41,6 +41,20 @@ class Change(IntEnum):
     CHANGE = 2
 
 
+class Sky(IntEnum):
+    """What a look at a pixel shows, of a screened cube; ``CLEAR`` and ``DOUBTFUL`` are ground."""
+
+    NOT_SEEN = 0
+    CLEAR = 1
+    CLOUD = 2
+    CIRRUS = 3
+    SHADOW = 4
+    TERRAIN_SHADOW = 5
+    SNOW = 6
+    DOUBTFUL = 7
+    UNDECIDED = 8
+
+
 class ChangeKind(StrEnum):
     """What a changed patch looks like; an observation, never a verdict."""
 

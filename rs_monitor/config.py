@@ -79,15 +79,18 @@ class CatalogSettings(Model):
     )
     href: str = Field(min_length=1, description="URL or path; data:NAME starts from --data")
     collections: tuple[str, ...] = Field((), description="collections to search; empty = all")
+    signing: Literal["none", "planetary-computer", "query-token", "bearer"] = Field(
+        "none", description="how requests are authorised; secrets come from the environment"
+    )
 
 
 class ImagerySettings(Model):
     """What is loaded from each scene."""
 
     bands: tuple[str, ...] = Field(min_length=1, description="common names, in output order")
-    mask: Literal["scl", "none"] = Field(
-        description="how clear pixels are told; none = not screened"
-    )
+    mask: Literal[
+        "scl", "qa_pixel", "bqa", "fmask", "hls_fmask", "cloudmask", "outlier", "none"
+    ] = Field(description="how clear pixels are told; none = not screened")
     mask_band: str | None = Field(
         None, validate_default=True, description="band that carries the mask, e.g. scl"
     )
@@ -97,6 +100,18 @@ class ImagerySettings(Model):
     )
     quantity: Literal["reflectance", "dn"] = Field(
         description="reflectance: scale and offset of the items are applied; dn: raw numbers"
+    )
+    composite: Literal["median", "geomedian", "medoid", "best_pixel"] = Field(
+        "median", description="how the clear looks of a period become one image"
+    )
+    registration: Literal["off", "report", "correct"] = Field(
+        "correct", description="shifts between dates: not measured, measured, or also undone"
+    )
+    harmonise: Literal["none", "sentinel2"] = Field(
+        "none", description="sentinel2: Landsat reflectance is brought to Sentinel-2 bands"
+    )
+    illumination: Literal["none", "c", "scs_c"] = Field(
+        "none", description="terrain illumination correction; needs [dem] and the sun's position"
     )
 
     @field_validator("bands")
@@ -109,9 +124,16 @@ class ImagerySettings(Model):
     @field_validator("mask_band")
     @classmethod
     def _mask_named(cls, band: str | None, info: ValidationInfo) -> str | None:
-        if "mask" in info.data and (info.data["mask"] == "none") != (band is None):
-            raise ValueError("must be given exactly when mask is not 'none'")
+        if "mask" in info.data and (info.data["mask"] in {"none", "outlier"}) != (band is None):
+            raise ValueError("must be given exactly when mask is neither 'none' nor 'outlier'")
         return band
+
+    @field_validator("harmonise", "illumination")
+    @classmethod
+    def _of_reflectance(cls, option: str, info: ValidationInfo) -> str:
+        if option != "none" and info.data.get("quantity") == "dn":
+            raise ValueError("needs quantity = 'reflectance'; raw numbers cannot be corrected")
+        return option
 
 
 class GridSettings(Model):
@@ -203,6 +225,7 @@ class RulesSettings(Model):
     findings: str = Field("findings-guide-2024", description="name or path of a rule file")
     acceptance: str = Field("acceptance-guide-2024", description="name or path of a rule file")
     detection: str = Field("detection", description="name or path of the detection thresholds")
+    imagery: str = Field("imagery", description="name or path of the thresholds of the imagery")
 
 
 class ClusterSettings(Model):
@@ -260,7 +283,7 @@ class RunConfig(Model):
     grid: GridSettings
     zones: ZonesSettings | None = None
     authority: AuthoritySettings = Field(default_factory=AuthoritySettings)
-    dem: DemSettings | None = None
+    dem: DemSettings | None = Field(None, validate_default=True)
     change: IrMad | Posterior = Field(discriminator="method")
     land_cover: LandCoverSettings | None = Field(None, validate_default=True)
     rules: RulesSettings = Field(default_factory=RulesSettings)
@@ -270,6 +293,14 @@ class RunConfig(Model):
     on_failure: Literal["record", "stop"] = Field(
         "record", description="record: name the failed item or block and go on (exit code 3)"
     )
+
+    @field_validator("dem")
+    @classmethod
+    def _slopes_known(cls, dem: DemSettings | None, info: ValidationInfo) -> DemSettings | None:
+        imagery = info.data.get("imagery")
+        if dem is None and imagery is not None and imagery.illumination != "none":
+            raise ValueError("imagery.illumination corrects for slopes: add [dem]")
+        return dem
 
     @field_validator("land_cover")
     @classmethod

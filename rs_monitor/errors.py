@@ -75,12 +75,20 @@ class QuantityError(RsMonitorError, TypeError):
     """Pixel values of another quantity than the function needs."""
 
 
+class MaskError(RsMonitorError, ValueError):
+    """A mask band whose values are not of the kind it was said to be."""
+
+
 class LayerError(RsMonitorError, ValueError):
     """An authority layer that lacks fields or contradicts itself."""
 
 
 class ModelMismatch(RsMonitorError, ValueError):
     """Features, classes or checksum differ from the model card."""
+
+
+class CoverageError(RsMonitorError, ValueError):
+    """A statement about ground whose coverage is missing or incomplete."""
 
 
 class RunError(RsMonitorError, RuntimeError):

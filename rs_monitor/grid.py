@@ -65,6 +65,34 @@ def blocks_of(geobox: GeoBox, block_px: int) -> list[Block]:
     ]
 
 
+Window = tuple[slice, slice]
+
+
+def widen(window: Window, margin_px: int, geobox: GeoBox) -> tuple[Window, Window]:
+    """Put a margin around a window, cut at the edge of its grid.
+
+    Parameters
+    ----------
+    window : tuple of slice
+        Rows and columns of ``geobox``.
+    margin_px : int
+        Pixels to add on each side.
+    geobox : GeoBox
+        The whole grid.
+
+    Returns
+    -------
+    wide, inner : tuple of slice
+        The wider window, and where the first one lies in it.
+    """
+    wide, inner = [], []
+    for part, extent in zip(window, geobox.shape, strict=True):
+        start, stop = max(part.start - margin_px, 0), min(part.stop + margin_px, extent)
+        wide.append(slice(start, stop))
+        inner.append(slice(part.start - start, part.stop - start))
+    return (wide[0], wide[1]), (inner[0], inner[1])
+
+
 def require_same_grid(*geoboxes: GeoBox) -> GeoBox:
     """Return the common grid, or refuse.
 

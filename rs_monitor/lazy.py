@@ -1,4 +1,4 @@
-"""The only lifts from a kernel to xarray and dask: pixels, windows, time.
+"""The only lifts from a kernel to xarray and dask: pixels, windows, looks, time.
 
 Each accepts eager or lazy input and returns the same kind on the same grid; none computes. Names
 and attributes are written, never inherited.
@@ -101,19 +101,67 @@ def map_window(
     meet they are replaced by the neighbour's values.
     """
     if is_lazy(array):
-        data: Any = da.map_overlap(
-            function,
-            array.data,
-            depth=depth_px,
-            boundary="none",
-            dtype=dtype,
-            meta=_meta(2, dtype),
-            allow_rechunk=True,
-        )
+        data: Any = _with_margin(function, [array.data], depth_px, dtype)
     else:
         data = function(array.data)
     coords = _spatial_coords(array)
     return xr.DataArray(data, dims=SPACE, coords=coords, name=name, attrs=dict(attrs))
+
+
+def map_looks(
+    function: ArrayFunction,
+    *stacks: xr.DataArray,
+    depth_px: int,
+    dtype: DTypeLike,
+    name: str,
+    attrs: Mapping[str, Any],
+) -> xr.DataArray:
+    """Apply a function that sees all looks and ``depth_px`` neighbours of every pixel.
+
+    Parameters
+    ----------
+    function : callable
+        ``(time, y, x)`` arrays in, one of the same shape out. What it answers for a pixel must
+        depend on pixels up to ``depth_px`` rows and columns away only, the rim of the array
+        being cut off, not padded.
+    *stacks : DataArray
+        Dimensions time, y, x.
+    depth_px : int
+        Neighbours looked at on each side.
+    dtype, name, attrs
+        Of the result.
+    """
+    _require_aligned(stacks)
+    first = stacks[0]
+    if any(is_lazy(stack) for stack in stacks):
+        whole = [blocks.rechunk({0: -1}) for blocks in _same_blocks(stacks)]
+        data: Any = _with_margin(function, whole, depth_px, dtype)
+    else:
+        data = function(*(stack.data for stack in stacks))
+    return xr.DataArray(data, dims=first.dims, coords=first.coords, name=name, attrs=dict(attrs))
+
+
+def _with_margin(
+    function: ArrayFunction, blocks: Sequence[Any], depth_px: int, dtype: DTypeLike
+) -> Any:
+    """Apply to blocks widened by their neighbours; an axis shorter than the margin is one block."""
+    ndim = blocks[0].ndim
+    depth = dict.fromkeys(range(ndim), 0)
+    short = {}
+    for axis in (ndim - 2, ndim - 1):
+        if depth_px < blocks[0].shape[axis]:
+            depth[axis] = depth_px
+        else:
+            short[axis] = -1
+    return da.map_overlap(
+        function,
+        *(block.rechunk(short) if short else block for block in blocks),
+        depth=depth,
+        boundary="none",
+        dtype=dtype,
+        meta=_meta(ndim, dtype),
+        allow_rechunk=True,
+    )
 
 
 def reduce_time(

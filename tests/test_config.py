@@ -24,6 +24,7 @@ from rs_monitor.config import (
 from rs_monitor.errors import ConfigError
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.imagery.side_table import read_side_table
+from rs_monitor.pipeline.rules import ImageryRules
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LOADERS = {
@@ -31,6 +32,7 @@ LOADERS = {
     "detection-two-dates": lambda path: load_table(path, DetectionRules),
     "findings-guide-2024": load_finding_rules,
     "acceptance-guide-2024": load_acceptance_rules,
+    "imagery": lambda path: load_table(path, ImageryRules),
 }
 
 SMALL = """
@@ -96,12 +98,13 @@ def test_five_mistakes_are_five_lines(job):
     path = job(
         ('name = "small"', 'name = "Small Job"\ncolour = "red"'),
         ("resolution_m = 10.0", "resolution_m = -10.0"),
-        ('mask = "none"', 'mask = "fmask"'),
+        ('mask = "none"', 'mask = "clouds"'),
         ("end = 2020-12-31", "end = 2019-12-31"),
     )
     assert mistakes(path) == [
         "name: String should match pattern '^[a-z0-9][a-z0-9_-]{0,63}$'; got 'Small Job'",
-        "imagery.mask: Input should be 'scl' or 'none'; got 'fmask'",
+        "imagery.mask: Input should be 'scl', 'qa_pixel', 'bqa', 'fmask', 'hls_fmask', "
+        "'cloudmask', 'outlier' or 'none'; got 'clouds'",
         "periods.before.end: end 2019-12-31 lies before start 2020-01-01; "
         "got datetime.date(2019, 12, 31)",
         "grid.resolution_m: Input should be greater than 0; got -10.0",

@@ -23,22 +23,38 @@ import rs_monitor.maps
 from rs_monitor.errors import GridMismatch
 from rs_monitor.imagery.composites import (
     clear_looks,
+    composite,
+    last_look,
     longest_gap,
     median_composite,
     middle_look,
     only_clear,
 )
+from rs_monitor.imagery.harmonise import load_harmonisation, to_sentinel2
+from rs_monitor.imagery.illumination import LightFit, cos_incidence, cos_slope, flatten_terrain
 from rs_monitor.imagery.load import to_reflectance, valid_mask
-from rs_monitor.imagery.masks import clear_mask
+from rs_monitor.imagery.lost_looks import lost_looks
+from rs_monitor.imagery.masks import clear_mask, screen
+from rs_monitor.imagery.terrain_shadow import terrain_shadow
 from rs_monitor.lazy import is_lazy, map_pixels, map_window, reduce_time
 from rs_monitor.maps.features import BANDS, season_features
 from rs_monitor.maps.indices import mndwi, ndbi, ndvi
 from rs_monitor.maps.terrain import slope
 from tests.comparison import assert_close
+from tests.imagery.shipped_rules import CLEAR_SKY
 
 TIMES, ROWS, COLS = 6, 5, 4
 START, END = dt.date(2024, 3, 1), dt.date(2024, 10, 31)
 GEOBOX = GeoBox((ROWS, COLS), Affine(10, 0, 500000, 0, -10, 3500000), "EPSG:32650")
+NEAR_SKY = CLEAR_SKY.model_copy(
+    update={"cloud_opening_m": 0.0, "shadow_opening_m": 0.0, "provider_rim_m": 0.0}
+    | {"cloud_growth_m": 15.0, "shadow_growth_m": 10.0}
+)
+"""Distances of a pixel, so that chunks of this small grid have neighbours to look at."""
+
+PLATFORMS = ["landsat-5", "landsat-7", "landsat-8", "landsat-9", "sentinel-2a", "sentinel-2b"]
+SUNS = [(140.0, 30.0 + 5 * k) for k in range(TIMES)]
+LIGHT_FITS = [LightFit(0.3, 0.5, 100, "", 0.1)] * 4 + [LightFit(None, 0.1, 100, "weak")] * 2
 
 
 class Inputs(NamedTuple):
@@ -53,15 +69,53 @@ FUNCTIONS = {
     "rs_monitor.imagery.composites.median_composite": lambda i: median_composite(
         i.seen["red"], i.clear, min_looks=2
     ),
+    "rs_monitor.imagery.composites.composite": lambda i: xr.Dataset(
+        {
+            method: composite(
+                i.seen,
+                i.clear,
+                bands=["red", "nir"],
+                method=method,
+                min_looks=2,
+                target_day=dt.date(2024, 6, 1) if method == "best_pixel" else None,
+            )
+            for method in ("median", "geomedian", "medoid", "best_pixel")
+        }
+    ),
+    "rs_monitor.imagery.composites.last_look": lambda i: last_look(i.clear, start=START),
     "rs_monitor.imagery.composites.clear_looks": lambda i: clear_looks(i.clear),
     "rs_monitor.imagery.composites.middle_look": lambda i: middle_look(i.clear, start=START),
     "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
         i.clear, start=START, end=END
     ),
+    "rs_monitor.imagery.harmonise.to_sentinel2": lambda i: to_sentinel2(
+        i.seen, list(BANDS)[:2], platforms=PLATFORMS, table=load_harmonisation()
+    ),
+    "rs_monitor.imagery.illumination.cos_incidence": lambda i: cos_incidence(
+        i.dem, GEOBOX, sun_azimuth_deg=140.0, sun_elevation_deg=35.0
+    ),
+    "rs_monitor.imagery.illumination.cos_slope": lambda i: cos_slope(i.dem, GEOBOX),
+    "rs_monitor.imagery.illumination.flatten_terrain": lambda i: flatten_terrain(
+        i.seen, i.dem, GEOBOX, suns=SUNS, fits={"red": LIGHT_FITS}, method="scs_c"
+    ),
     "rs_monitor.imagery.load.to_reflectance": lambda i: to_reflectance(i.cube, list(BANDS)),
     "rs_monitor.imagery.load.valid_mask": lambda i: valid_mask(i.cube["red"]),
+    "rs_monitor.imagery.lost_looks.lost_looks": lambda i: lost_looks(
+        screen(i.cube, kind="scl", band="scl", spectral_bands=BANDS, rules=CLEAR_SKY)["reason"]
+    ),
     "rs_monitor.imagery.masks.clear_mask": lambda i: clear_mask(
         i.cube, kind="scl", band="scl", spectral_bands=BANDS
+    ),
+    "rs_monitor.imagery.masks.screen": lambda i: screen(
+        i.cube, kind="scl", band="scl", spectral_bands=BANDS, rules=NEAR_SKY
+    ),
+    "rs_monitor.imagery.terrain_shadow.terrain_shadow": lambda i: terrain_shadow(
+        i.dem,
+        GEOBOX,
+        times=i.clear["time"].values[:3],
+        sun_azimuth_deg=[100.0, 135.0, 300.0],
+        sun_elevation_deg=[20.0, 35.0, 30.0],
+        reach_m=12.0,
     ),
     "rs_monitor.maps.features.season_features": lambda i: season_features(
         i.seen, i.clear, start=START, end=END

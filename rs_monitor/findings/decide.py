@@ -32,6 +32,7 @@ from rs_monitor.register.records import (
 CONSTRUCTION = frozenset({ChangeKind.BUILDING, ChangeKind.ROAD, ChangeKind.MINE})
 """Kinds that are non-agricultural construction; moved earth is not yet construction."""
 
+_TOO_LITTLE = "too small or too seldom seen"
 _OPEN = frozenset({Status.NOT_EVALUATED, Status.INCONCLUSIVE})
 
 
@@ -223,7 +224,9 @@ def _doubt(rule: FindingRule, patch: PatchFacts, overlap_m2: float) -> str | Non
     row = patch.row
     if patch.measurability is Measurability.CANNOT_DECIDE:
         looks = f"{row['looks_before']} and {row['looks_after']} clear looks"
-        return f"too small or too seldom seen to decide: {row['n_px']} pixels, {looks}"
+        shift = _shift(row)
+        why = "too small, too seldom seen or too near its edge" if shift else _TOO_LITTLE
+        return f"{why} to decide: {row['n_px']} pixels, {looks}{shift}"
     if patch.kind is ChangeKind.UNCLASSIFIED:
         return "the kind of the change is not known"
     if overlap_m2 < rule.min_report_m2:
@@ -268,7 +271,14 @@ def _untold(rule: FindingRule, patch: PatchFacts, rules: FindingRules) -> str | 
 def _limit(patch: PatchFacts) -> list[str]:
     if patch.measurability is not Measurability.DETECT_ONLY:
         return []
-    return [f"below the sensor's measuring limit: {patch.row['n_px']} pixels, area indicative"]
+    size = f"{patch.row['n_px']} pixels{_shift(patch.row)}"
+    return [f"below the sensor's measuring limit: {size}, area indicative"]
+
+
+def _shift(row: Mapping[str, Any]) -> str:
+    """How much of a patch a shift between the dates could explain; empty where not measured."""
+    share = float(row["shift_fraction"])
+    return f", {share:.0%} of it within a shift of {row['shift_m']:.1f} m" if share > 0 else ""
 
 
 def _record(

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -25,10 +26,10 @@ from rs_monitor.codes import (
     WOODY,
     Change,
     LandCover,
-    Measurability,
 )
 from rs_monitor.config import DetectionRules
 from rs_monitor.errors import GridMismatch
+from rs_monitor.findings.detectability import DetectabilityRules, measurability, shift_fraction
 from rs_monitor.findings.identity import patch_id
 from rs_monitor.findings.kinds import change_kind
 from rs_monitor.grid import require_projected
@@ -38,7 +39,7 @@ UNKNOWN = "unknown"
 """Class name of a patch without land cover."""
 
 _EIGHT = np.ones((3, 3), dtype=bool)
-_LOOKS_PERCENTILE = 10
+_LOW_PERCENTILE = 10
 _CLASSES = int(max(LandCover)) + 1
 
 _LIKE: tuple[frozenset[LandCover], ...] = (
@@ -81,6 +82,12 @@ class ZoneMaps:
     middle_look_before, middle_look_after : ndarray of float32, optional
         Day ordinals of the middle clear look of each period; they date the change of a patch.
         Without them, or where they are NaN, its window is that of the zone.
+    last_look_before, last_look_after : ndarray of float32, optional
+        Day ordinals of the last clear look of each period; NaN = none.
+    doubtful : ndarray of bool or float32, optional
+        Share of the looks kept as ground though a mask called them cloud, 0-1; NaN = not known.
+    shift_m : float, optional
+        Uncertainty of the registration between the periods, metres; None = not measured.
     scene_ids : tuple of str
         Scenes used.
     vector_crs : str
@@ -105,6 +112,10 @@ class ZoneMaps:
     vector_crs: str
     middle_look_before: NDArray[np.float32] | None = None
     middle_look_after: NDArray[np.float32] | None = None
+    last_look_before: NDArray[np.float32] | None = None
+    last_look_after: NDArray[np.float32] | None = None
+    doubtful: NDArray[np.bool_] | NDArray[np.float32] | None = None
+    shift_m: float | None = None
 
     def __post_init__(self) -> None:
         require_projected(self.geobox, "a patch")
@@ -118,7 +129,9 @@ class ZoneMaps:
             )
 
 
-def delineate(maps: ZoneMaps, rules: DetectionRules) -> gpd.GeoDataFrame:
+def delineate(
+    maps: ZoneMaps, rules: DetectionRules, shift_rules: DetectabilityRules | None = None
+) -> gpd.GeoDataFrame:
     """Outline the changed pixels of a zone as patches.
 
     Parameters
@@ -127,6 +140,8 @@ def delineate(maps: ZoneMaps, rules: DetectionRules) -> gpd.GeoDataFrame:
         Maps of the whole zone, so that no patch is cut by a block.
     rules : DetectionRules
         Smallest group, limits of measurability, looks needed, shape of a road.
+    shift_rules : DetectabilityRules, optional
+        From which share near its edge a patch is no longer measured, or nothing is decided.
 
     Returns
     -------
@@ -152,9 +167,10 @@ def delineate(maps: ZoneMaps, rules: DetectionRules) -> gpd.GeoDataFrame:
         **_pixel_columns(maps, labels, count),
         **_constant_columns(maps, count),
         **_window_columns(maps, labels, count),
+        **_doubt_columns(maps, labels, outlines),
         "patch_id": _patch_ids(maps, outlines),
     }
-    columns["measurability"] = _measurability(columns, rules)
+    columns["measurability"] = measurability(columns, rules, shift_rules)
     columns["kind"] = _kinds(columns, rules)
     patches = record_frame(_named(columns), PATCH, frame, maps.vector_crs)
     return _in_order(patches)
@@ -269,8 +285,8 @@ def _pixel_columns(
     columns: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {
         "n_px": np.bincount(of, minlength=count),
         "magnitude": _mean(of, maps.magnitude[inside], count),
-        "looks_before": _low_looks(of, maps.looks_before[inside], count),
-        "looks_after": _low_looks(of, maps.looks_after[inside], count),
+        "looks_before": _low(of, maps.looks_before[inside], count),
+        "looks_after": _low(of, maps.looks_after[inside], count),
     }
     for name, optional in (("probability", maps.probability), ("slope_deg", maps.slope_deg)):
         columns[name] = (
@@ -297,13 +313,13 @@ def _mean(of: NDArray[np.int32], values: NDArray[np.float32], count: int) -> NDA
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _low_looks(of: NDArray[np.int32], looks: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
-    """10th percentile of the looks of each patch, rounded down to a value that occurs."""
-    ordered = looks[np.lexsort((looks, of))]
+def _low(of: NDArray[np.int32], values: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """10th percentile of the whole values of each patch, one that occurs; 0 where there is none."""
+    ordered = np.append(values[np.lexsort((values, of))], 0).astype(np.int64)
     sizes = np.bincount(of, minlength=count)
     starts = np.cumsum(sizes) - sizes
-    position = starts + (sizes - 1) * _LOOKS_PERCENTILE // 100
-    return np.asarray(ordered[position], dtype=np.int64)
+    position = starts + np.maximum(sizes - 1, 0) * _LOW_PERCENTILE // 100
+    return np.where(sizes > 0, ordered[position], 0)
 
 
 def _majority(
@@ -352,22 +368,34 @@ def _window_columns(maps: ZoneMaps, labels: Labels, count: int) -> dict[str, lis
     return {"first_date": first, "last_date": last}
 
 
+def _doubt_columns(
+    maps: ZoneMaps, labels: Labels, outlines: NDArray[np.object_]
+) -> dict[str, object]:
+    """How late a patch was last seen, and what makes it doubtful."""
+    inside = labels > 0
+    of, count = labels[inside] - 1, len(outlines)
+    shift_m = math.nan if maps.shift_m is None else float(maps.shift_m)
+    return {
+        "last_look": _last_looks(maps, labels, count),
+        "doubtful_fraction": np.full(count, np.nan)
+        if maps.doubtful is None
+        else _mean(of, maps.doubtful[inside].astype(np.float32), count),
+        "shift_m": np.full(count, shift_m),
+        "shift_fraction": shift_fraction(outlines, shift_m),
+    }
+
+
+def _last_looks(maps: ZoneMaps, labels: Labels, count: int) -> list[str]:
+    """Day on or after which nine tenths of each patch were last seen; empty where not known."""
+    if maps.last_look_after is None:
+        return [""] * count
+    known = (labels > 0) & np.isfinite(maps.last_look_after)
+    days = _low(labels[known] - 1, np.floor(maps.last_look_after[known]), count)
+    return [_iso(int(day)) if day else "" for day in days]
+
+
 def _iso(ordinal: int) -> str:
     return dt.date.fromordinal(ordinal).isoformat()
-
-
-def _measurability(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:
-    n_px, before, after = (
-        np.asarray(columns[name]) for name in ("n_px", "looks_before", "looks_after")
-    )
-    blind = (n_px < rules.min_detect_px) | (np.minimum(before, after) < rules.min_looks)
-    small = n_px < rules.min_reliable_px
-    words = np.where(
-        blind,
-        Measurability.CANNOT_DECIDE.value,
-        np.where(small, Measurability.DETECT_ONLY.value, Measurability.MEASURED.value),
-    )
-    return [str(word) for word in words]
 
 
 def _kinds(columns: Mapping[str, object], rules: DetectionRules) -> list[str]:

@@ -1,217 +1,57 @@
-"""Records of found scenes, and the one place where STAC items are brought to one form."""
+"""The one place where STAC items are brought to one form."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Self
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import dataclass, replace
 
 import pystac
 
 from rs_monitor.errors import CatalogError
 from rs_monitor.imagery import naming
+from rs_monitor.imagery.band_names import band_name
+from rs_monitor.imagery.calibration import UNCALIBRATED, calibration, fill_value
 from rs_monitor.imagery.dialects import (
     JSON,
     absolute_href,
     band_fields,
-    band_name,
-    calibration,
     crs_of,
     is_measurement,
     nodata_of,
-    plain,
-    platform_of,
     refusal,
     self_link,
     shape_of,
     transform_of,
 )
+from rs_monitor.imagery.families import Family, Product, product_of
+from rs_monitor.imagery.footprints import cut_footprint
+from rs_monitor.imagery.properties import kept_properties
+from rs_monitor.imagery.records import (
+    Band,
+    ItemSet,
+    Refusal,
+    SceneItem,
+    public_href,
+)
+from rs_monitor.imagery.times import format_utc, parse_utc
+
+__all__ = [
+    "BAND_INDEX",
+    "Band",
+    "ItemSet",
+    "Refusal",
+    "SceneItem",
+    "format_utc",
+    "normalise_all",
+    "normalise_item",
+    "parse_utc",
+    "public_href",
+]
 
 BAND_INDEX = "rs_monitor:band_index"
 """Asset field of our own index: number of the asset's first band inside its file."""
-
-_KEPT_PROPERTIES = (
-    "gsd",
-    "constellation",
-    "instruments",
-    "view:sun_azimuth",
-    "view:sun_elevation",
-    "view:off_nadir",
-    "s2:processing_baseline",
-    "s2:product_type",
-    "landsat:correction",
-    "earthsearch:boa_offset_applied",
-    "vertical_datum",
-    "rs_monitor:datetime_source",
-    "rs_monitor:datetime_precision",
-    "rs_monitor:synthetic",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """One band of one item.
-
-    Attributes
-    ----------
-    name : str
-        Common name: blue green red nir swir16 swir22 rededge1 scl qa_pixel dem ...
-    href : str
-        Absolute path or URL; a query string may carry a token and is left out of ``repr`` and
-        ``to_dict``.
-    index : int
-        Band number inside the file, from 1.
-    dtype : str, optional
-        None: the metadata do not say; the file header decides when the band is loaded.
-    nodata : float, optional
-        None: not declared; for float bands NaN always means not seen.
-    scale, offset : float
-        To reflectance; 1 and 0 where the numbers are not scaled reflectance.
-    shape, transform : tuple, optional
-        Grid of this band where it differs from the item's.
-    categorical : bool
-        The band holds codes and is never interpolated.
-    """
-
-    name: str
-    href: str = field(repr=False)
-    index: int
-    dtype: str | None
-    nodata: float | None
-    scale: float = 1.0
-    offset: float = 0.0
-    shape: tuple[int, int] | None = None
-    transform: tuple[float, ...] | None = None
-    categorical: bool = False
-
-    def to_dict(self) -> dict[str, JSON]:
-        """JSON-able form without secrets."""
-        return {
-            "name": self.name,
-            "href": public_href(self.href),
-            "index": self.index,
-            "dtype": self.dtype,
-            "nodata": self.nodata,
-            "scale": self.scale,
-            "offset": self.offset,
-            "shape": list(self.shape) if self.shape else None,
-            "transform": list(self.transform) if self.transform else None,
-            "categorical": self.categorical,
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, JSON]) -> Self:
-        """Inverse of :meth:`to_dict`."""
-        grid = {key: tuple(raw[key]) if raw[key] else None for key in ("shape", "transform")}
-        return cls(**{**raw, **grid})
-
-
-@dataclass(frozen=True, slots=True)
-class SceneItem:
-    """One scene, normalised once on entry.
-
-    Attributes
-    ----------
-    id, collection, platform : str
-        As in the catalogue; the platform in lower case with dashes.
-    datetime : datetime
-        Acquisition, UTC, to the millisecond (what stac-geoparquet keeps).
-    crs : str
-        ``EPSG:...`` or WKT.
-    shape : tuple of int
-        Rows and columns of the finest grid.
-    transform : tuple of float
-        Affine coefficients a to f of that grid.
-    footprint : dict
-        GeoJSON geometry, longitude and latitude.
-    cloud_fraction : float, optional
-        0 to 1.
-    bands : mapping of str to Band
-        By name, sorted.
-    properties : mapping
-        The further metadata the package uses.
-    """
-
-    id: str
-    collection: str
-    datetime: dt.datetime
-    platform: str
-    crs: str
-    shape: tuple[int, int]
-    transform: tuple[float, ...]
-    footprint: Mapping[str, JSON]
-    cloud_fraction: float | None
-    bands: Mapping[str, Band]
-    properties: Mapping[str, JSON]
-
-    def to_dict(self) -> dict[str, JSON]:
-        """JSON-able form without secrets; goes into the plan."""
-        return {
-            "id": self.id,
-            "collection": self.collection,
-            "datetime": format_utc(self.datetime),
-            "platform": self.platform,
-            "crs": self.crs,
-            "shape": list(self.shape),
-            "transform": list(self.transform),
-            "footprint": dict(self.footprint),
-            "cloud_fraction": self.cloud_fraction,
-            "bands": {name: band.to_dict() for name, band in self.bands.items()},
-            "properties": dict(self.properties),
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, JSON]) -> Self:
-        """Inverse of :meth:`to_dict`."""
-        return cls(
-            **{
-                **raw,
-                "datetime": parse_utc(raw["datetime"]),
-                "shape": tuple(raw["shape"]),
-                "transform": tuple(raw["transform"]),
-                "bands": {name: Band.from_dict(band) for name, band in raw["bands"].items()},
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An item or file that was not taken, and why."""
-
-    item_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ItemSet:
-    """Result of a search: items sorted by datetime and id, and what was refused."""
-
-    items: tuple[SceneItem, ...]
-    refused: tuple[Refusal, ...]
-
-
-def public_href(href: str) -> str:
-    """Href without query string, fragment and credentials."""
-    if "://" not in href:
-        return href
-    parts = urlsplit(href)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def format_utc(when: dt.datetime) -> str:
-    """RFC 3339 text with Z, milliseconds only where there are any."""
-    text = when.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return text.replace(".000Z", "Z")
-
-
-def parse_utc(text: str) -> dt.datetime:
-    """Parse RFC 3339 text to UTC, cut to milliseconds; a time without zone is UTC."""
-    when = dt.datetime.fromisoformat(text)
-    aware = when.replace(tzinfo=dt.UTC) if when.tzinfo is None else when.astimezone(dt.UTC)
-    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
 
 
 def normalise_item(
@@ -243,26 +83,36 @@ def normalise_item(
         raw: Mapping[str, JSON] = item.to_dict(transform_hrefs=False)
     else:
         raw = item
-    identity = str(raw.get("id", "(item without id)"))
+    try:
+        return _normalise(raw, base_href or self_link(raw))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise refusal(
+            str(raw.get("id", "(item without id)")),
+            f"is malformed ({type(error).__name__}: {error})",
+            "check it against the STAC specification",
+        ) from error
+
+
+def _normalise(raw: Mapping[str, JSON], base: str | None) -> SceneItem:
+    product = product_of(raw)
     properties = raw.get("properties") or {}
-    footprint = _footprint(raw, identity)
-    when = _datetime(properties, identity)
-    crs = crs_of(raw, identity)
-    base = base_href or self_link(raw)
-    bands = _bands(raw, identity, base)
-    shape, transform = _main_grid(properties, bands, identity)
+    footprint = _footprint(raw, product.identity)
+    when = _datetime(properties, product)
+    crs = crs_of(raw, product.identity)
+    bands = _bands(raw, product, base)
+    shape, transform = _main_grid(properties, bands, product.identity)
     return SceneItem(
-        id=identity,
+        id=product.identity,
         collection=str(raw.get("collection") or ""),
         datetime=when,
-        platform=platform_of(properties),
+        platform=product.platform,
         crs=crs,
         shape=shape,
         transform=transform,
         footprint=footprint,
         cloud_fraction=_cloud_fraction(properties),
         bands={name: _own_grid(bands[name], shape, transform) for name in sorted(bands)},
-        properties={key: plain(properties[key]) for key in _KEPT_PROPERTIES if key in properties},
+        properties=kept_properties(raw, product),
     )
 
 
@@ -289,17 +139,23 @@ def _footprint(raw: Mapping[str, JSON], identity: str) -> dict[str, JSON]:
     geometry = raw.get("geometry")
     if not geometry:
         raise refusal(identity, "has no geometry", "a footprint is needed to place it")
-    return {"type": geometry["type"], "coordinates": plain(geometry["coordinates"])}
+    return cut_footprint(geometry)
 
 
-def _datetime(properties: Mapping[str, JSON], identity: str) -> dt.datetime:
+def _datetime(properties: Mapping[str, JSON], product: Product) -> dt.datetime:
     text = properties.get("datetime")
+    span = (properties.get("start_datetime"), properties.get("end_datetime"))
+    if not text and product.family is Family.MOD13Q1 and all(span):
+        first, last = (parse_utc(str(end)) for end in span)
+        return parse_utc((first + (last - first) / 2).isoformat())
     if not text:
-        raise refusal(identity, "has no datetime", "a moment is needed; a span is not enough")
+        raise refusal(
+            product.identity, "has no datetime", "a moment is needed; a span is not enough"
+        )
     try:
         return parse_utc(str(text))
     except ValueError:
-        raise refusal(identity, f"datetime {text!r}", "RFC 3339 text is needed") from None
+        raise refusal(product.identity, f"datetime {text!r}", "RFC 3339 text is needed") from None
 
 
 def _cloud_fraction(properties: Mapping[str, JSON]) -> float | None:
@@ -313,48 +169,53 @@ class _Candidate:
     band: Band
 
 
-def _bands(raw: Mapping[str, JSON], identity: str, base: str | None) -> dict[str, Band]:
+def _bands(raw: Mapping[str, JSON], product: Product, base: str | None) -> dict[str, Band]:
     best: dict[str, _Candidate] = {}
     for key, asset in (raw.get("assets") or {}).items():
         if not is_measurement(key, asset):
             continue
-        href = absolute_href(str(asset["href"]), base, identity)
-        for number, fields in enumerate(band_fields(asset, raw), start=1):
-            band = _band(key, number, asset, fields, raw, href)
+        href = absolute_href(str(asset["href"]), base, product.identity)
+        every = band_fields(asset, raw)
+        # our own index already decided: a side table outranks the product's specification
+        known = replace(product, family=Family.OTHER) if BAND_INDEX in asset else product
+        for number, fields in enumerate(every, start=1):
+            name = band_name(key if len(every) == 1 else None, fields, known)
+            band = _band(name or f"{key.lower()}_{number}", number, asset, fields, known, href)
             candidate = _Candidate(_preference(key, asset, band), band)
             held = best.get(band.name)
             if held is None or candidate.order < held.order:
                 best[band.name] = candidate
     if not best:
         raise refusal(
-            identity, "has no GeoTIFF or JPEG 2000 asset", "a measured band is needed; use another"
+            product.identity,
+            "has no GeoTIFF or JPEG 2000 asset",
+            "a measured band is needed; use another",
         )
     return {name: candidate.band for name, candidate in best.items()}
 
 
 def _band(
-    key: str,
+    name: str,
     number: int,
     asset: Mapping[str, JSON],
     fields: Mapping[str, JSON],
-    raw: Mapping[str, JSON],
+    product: Product,
     href: str,
 ) -> Band:
-    single = len(band_fields(asset, raw)) == 1
-    name = band_name(key if single else None, fields, raw) or f"{key.lower()}_{number}"
     roles = set(asset.get("roles") or ())
     categorical = bool(
         name in naming.CATEGORICAL
         or roles & {"cloud", "cloud-shadow", "data-mask", "mask"}
         or "classification:classes" in fields
     )
-    scale, offset = (1.0, 0.0) if categorical else calibration(name, fields, raw)
+    scale, offset = UNCALIBRATED if categorical else calibration(name, fields, product)
+    declared = "nodata" in fields
     return Band(
         name=name,
         href=href,
         index=number - 1 + int(asset.get(BAND_INDEX, 1)),
         dtype=str(fields["data_type"]) if fields.get("data_type") else None,
-        nodata=nodata_of(fields.get("nodata")),
+        nodata=nodata_of(fields["nodata"]) if declared else fill_value(name, product),
         scale=scale,
         offset=offset,
         shape=shape_of(asset.get("proj:shape")),

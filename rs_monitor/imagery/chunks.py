@@ -80,7 +80,9 @@ def lazy_band(
             chosen = tuple(
                 source
                 for k, source in enumerate(look)
-                if encoding.nodata is None or places is None or seen.touches(place, places[t][k])
+                if encoding.nodata is None
+                or places is None
+                or seen.touches(place, places[t][k], source.shift)
             )
             job = ChunkJob(
                 chosen, grid, part, encoding.dtype, encoding.fill, encoding.nodata is None,
@@ -104,19 +106,20 @@ class _Overlap:
         self._parts = parts
         self._known: dict[tuple[Any, ...], bool] = {}
 
-    def touches(self, place: tuple[int, int], item: SceneItem) -> bool:
-        """Whether the scene may hold pixels of the chunk."""
-        key = (place, item.crs, item.shape, item.transform)
+    def touches(self, place: tuple[int, int], item: SceneItem, shift: tuple[float, float]) -> bool:
+        """Whether the scene, its content displaced by a shift, may hold pixels of the chunk."""
+        key = (place, shift, item.crs, item.shape, item.transform)
         if key not in self._known:
-            self._known[key] = self._compute(self._parts[place], item)
+            displaced = self._grid.displaced(shift)
+            self._known[key] = self._compute(self._parts[place], item, displaced)
         return self._known[key]
 
-    def _compute(self, part: Span, item: SceneItem) -> bool:
-        a, b, c, d, e, f = self._grid.transform
+    def _compute(self, part: Span, item: SceneItem, grid: Grid) -> bool:
+        a, b, c, d, e, f = grid.transform
         corners = [(col, row) for col in (part.x0, part.x1) for row in (part.y0, part.y1)]
         xs = [a * col + b * row + c for col, row in corners]
         ys = [d * col + e * row + f for col, row in corners]
-        change = pyproj.Transformer.from_crs(self._grid.crs, item.crs, always_xy=True)
+        change = pyproj.Transformer.from_crs(grid.crs, item.crs, always_xy=True)
         west, south, east, north = change.transform_bounds(min(xs), min(ys), max(xs), max(ys))
         if not np.isfinite([west, south, east, north]).all() or west > east:
             return True

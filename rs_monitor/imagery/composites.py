@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.kernels.series import longest_gap_days, time_quantiles
+from rs_monitor.errors import ConfigError
+from rs_monitor.kernels.geomedian import geomedian
+from rs_monitor.kernels.medoid import medoid_index
+from rs_monitor.kernels.series import NO_LOOK, longest_gap_days, nearest_look, time_quantiles
 from rs_monitor.lazy import map_pixels, reduce_time
 
+Method = Literal["median", "geomedian", "medoid", "best_pixel"]
+
 MEDIAN = np.array([0.5])
+
+_STRIP_BYTES = 32 * 2**20
+"""Size of the copy that brings the bands side by side."""
+
+_FromLooks = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Looks (time, band, y, x), NaN = not seen, to one image (band, y, x)."""
 
 
 def only_clear(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
@@ -50,7 +63,7 @@ def median_composite(
     clear : DataArray of bool
         Same dimensions.
     min_looks : int
-        Fewer clear looks give nodata, never a guess.
+        Fewer clear looks give nodata, never a guess; a look without a value is none.
 
     Returns
     -------
@@ -61,7 +74,7 @@ def median_composite(
     def median(v: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
         blanked = np.where(seen, v, np.float32(np.nan))
         result: NDArray[np.float32] = time_quantiles(blanked, MEDIAN)[0]
-        result[seen.sum(axis=0) < min_looks] = np.nan
+        result[np.isfinite(blanked).sum(axis=0) < min_looks] = np.nan
         return result
 
     return reduce_time(
@@ -74,8 +87,136 @@ def median_composite(
     )
 
 
+def composite(
+    values: xr.Dataset,
+    clear: xr.DataArray,
+    *,
+    bands: Sequence[str],
+    method: Method,
+    min_looks: int,
+    target_day: dt.date | None = None,
+) -> xr.DataArray:
+    """One image of a period, all bands, from its clear looks.
+
+    Parameters
+    ----------
+    values : Dataset of float32
+        One variable per band; time, y, x.
+    clear : DataArray of bool
+        Same dimensions.
+    bands : sequence of str
+        Bands of the image, in its order.
+    method : {"median", "geomedian", "medoid", "best_pixel"}
+        See Notes.
+    min_looks : int
+        Fewer clear looks give nodata, never a guess.
+    target_day : date, optional
+        Day that ``best_pixel`` looks for; the other methods take none.
+
+    Returns
+    -------
+    DataArray of float32
+        band, y, x; NaN in all bands = not seen often enough (``median``: band by band).
+
+    Raises
+    ------
+    ConfigError
+        If the method is unknown, or lacks or does not take a target day.
+
+    Notes
+    -----
+    ``median`` takes each band alone. ``geomedian`` is the point with the least mean distance to
+    all looks (Roberts et al. 2017, doi:10.1109/TGRS.2017.2723896), ``medoid`` the look with the
+    least sum of distances to the others (Flood 2013, doi:10.3390/rs5126481), ``best_pixel`` the
+    look nearest to the target day: of the scores of Griffiths et al. 2013
+    (doi:10.1109/JSTARS.2012.2228167) only the one for the day; the distance to clouds is the
+    margin of the mask. Equals: the earliest. The last three take a look only where every band
+    was seen, and the last two return one real look, so its bands belong together.
+    """
+    _check_method(method, target_day)
+    attrs = {"long_name": f"{method} of the clear looks", "units": "1", "method": method}
+    if method == "median":
+        layers = [median_composite(values[band], clear, min_looks=min_looks) for band in bands]
+        joined = xr.concat(layers, dim="band", coords="minimal", compat="override")
+        return joined.assign_coords(band=list(bands)).rename("composite").assign_attrs(attrs)
+    if target_day is not None:
+        attrs["target_day"] = target_day.isoformat()
+    days = clear["time"].values
+
+    def combine(*stacks: NDArray[Any]) -> NDArray[np.float32]:
+        *looks, seen = stacks
+        return _in_strips(_from_looks(method, days, target_day), looks, seen, min_looks)
+
+    return reduce_time(
+        combine,
+        *(values[band] for band in bands),
+        clear,
+        dtype=np.float32,
+        name="composite",
+        attrs=attrs,
+        layers=("band", list(bands)),
+    )
+
+
+def _check_method(method: str, target_day: dt.date | None) -> None:
+    if method not in get_args(Method):
+        raise ConfigError(
+            "composite", [f"got {method!r}; needed one of {', '.join(get_args(Method))}"]
+        )
+    if (target_day is not None) != (method == "best_pixel"):
+        got = "no target day" if target_day is None else f"target day {target_day}"
+        raise ConfigError(
+            "composite", [f"got {got} for {method}; best_pixel needs one, no other method does"]
+        )
+
+
+def _from_looks(
+    method: str, times: NDArray[np.datetime64], target_day: dt.date | None
+) -> _FromLooks:
+    if method == "geomedian":
+        return geomedian
+    if target_day is None:
+        return partial(_chosen, medoid_index)
+    apart = np.abs(day_numbers(times, target_day)).astype(np.float32)
+
+    def nearest(looks: NDArray[np.float32]) -> NDArray[np.int32]:
+        return nearest_look(np.asarray(np.isfinite(looks).all(axis=1)), apart)
+
+    return partial(_chosen, nearest)
+
+
+def _chosen(
+    choose: Callable[[NDArray[np.float32]], NDArray[np.int32]], looks: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The values of one look per pixel; any where there is none."""
+    index = choose(looks)
+    if len(looks) == 0:
+        return np.full(looks.shape[1:], np.nan, dtype=np.float32)
+    place = np.where(index == NO_LOOK, 0, index)[np.newaxis, np.newaxis]
+    return np.asarray(np.take_along_axis(looks, place, axis=0)[0])
+
+
+def _in_strips(
+    function: _FromLooks,
+    bands: Sequence[NDArray[np.float32]],
+    seen: NDArray[np.bool_],
+    min_looks: int,
+) -> NDArray[np.float32]:
+    """Bring bands side by side a few rows at a time, so the copy stays small."""
+    times, rows, cols = seen.shape
+    out = np.empty((len(bands), rows, cols), dtype=np.float32)
+    height = max(1, _STRIP_BYTES // max(1, 4 * times * len(bands) * cols))
+    for first in range(0, rows, height):
+        part = slice(first, first + height)
+        looks = np.stack([band[:, part] for band in bands], axis=1, dtype=np.float32)
+        np.copyto(looks, np.nan, where=~seen[:, np.newaxis, part])
+        enough = np.isfinite(looks).all(axis=1).sum(axis=0) >= max(1, min_looks)
+        out[:, part] = np.where(enough, function(looks), np.float32(np.nan))
+    return out
+
+
 def clear_looks(clear: xr.DataArray) -> xr.DataArray:
-    """Count the clear looks of a period; uint16, y, x."""
+    """Count the clear looks of a period: the observation count; uint16, y, x."""
 
     def count(seen: NDArray[np.bool_]) -> NDArray[np.uint16]:
         return np.asarray(seen.sum(axis=0), dtype=np.uint16)
@@ -85,7 +226,7 @@ def clear_looks(clear: xr.DataArray) -> xr.DataArray:
         clear,
         dtype=np.uint16,
         name="clear_looks",
-        attrs={"long_name": "clear looks", "units": "1", "method": "count"},
+        attrs={"long_name": "observation count", "units": "1", "method": "count"},
     )
 
 
@@ -152,6 +293,38 @@ def middle_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:
             "units": f"days since {start}",
             "method": "median",
         },
+    )
+
+
+def last_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:
+    """Day of the last clear look, counted from ``start``.
+
+    Parameters
+    ----------
+    clear : DataArray of bool
+        time, y, x, ascending in time.
+    start : date
+        Day 0.
+
+    Returns
+    -------
+    DataArray of float32
+        y, x; NaN where there is none.
+    """
+    days = day_numbers(clear["time"].values, start).astype(np.float32)
+
+    def last(seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        day = np.full(seen.shape[1:], np.nan, dtype=np.float32)
+        for here, number in zip(seen, days, strict=True):
+            day[here] = number
+        return day
+
+    return reduce_time(
+        last,
+        clear,
+        dtype=np.float32,
+        name="last_look_day",
+        attrs={"long_name": "last clear look", "units": f"days since {start}", "method": "last"},
     )
 
 

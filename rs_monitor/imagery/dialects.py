@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -14,13 +15,20 @@ import pyproj
 from pyproj.exceptions import CRSError
 
 from rs_monitor.errors import CatalogError
-from rs_monitor.imagery import naming
 
 JSON = Any
 
 _SKIPPED_KEYS = ("visual", "preview", "thumbnail", "overview", "rendered", "tilejson", "tci")
 _SKIPPED_ROLES = frozenset({"visual", "overview", "thumbnail"})
 _RASTER_ENDINGS = (".tif", ".tiff", ".jp2")
+_ASSET_WIDE = (
+    "data_type",
+    "nodata",
+    "unit",
+    "raster:scale",
+    "raster:offset",
+    "classification:classes",
+)
 _UNKNOWN_DATUMS = ("Xian 1980", "Xian_1980", "Beijing 1954", "Beijing_1954")
 
 
@@ -54,7 +62,13 @@ def crs_of(raw: Mapping[str, JSON], identity: str) -> str:
     if found is None:
         assets = (raw.get("assets") or {}).values()
         values = {json.dumps(v) for asset in assets if (v := _crs_value(asset)) is not None}
-        found = json.loads(values.pop()) if len(values) == 1 else None
+        if len(values) > 1:
+            raise refusal(
+                identity,
+                f"its assets are in several projections: {', '.join(sorted(values))}",
+                "split it into one item a projection",
+            )
+        found = json.loads(values.pop()) if values else None
     if found is None:
         raise refusal(
             identity,
@@ -62,18 +76,24 @@ def crs_of(raw: Mapping[str, JSON], identity: str) -> str:
             "add the projection extension",
         )
     try:
-        crs = pyproj.CRS.from_user_input(found)
+        text, datum = _normal_crs(json.dumps(found))
     except CRSError as error:
         raise refusal(identity, f"its projection is unreadable: {error}", "correct it") from None
-    datum = unsuitable_datum(crs)
     if datum is not None:
         raise refusal(
             identity,
             f"its datum is {datum}, which has no public transformation",
             "deliver the image in CGCS2000 or WGS 84",
         )
+    return text
+
+
+@lru_cache(maxsize=256)
+def _normal_crs(encoded: str) -> tuple[str, str | None]:
+    """CRS as text and the name of its datum if that is unsuitable; a catalogue repeats few."""
+    crs = pyproj.CRS.from_user_input(json.loads(encoded))
     epsg = crs.to_epsg(min_confidence=100)
-    return f"EPSG:{epsg}" if epsg else crs.to_wkt()
+    return f"EPSG:{epsg}" if epsg else crs.to_wkt(), unsuitable_datum(crs)
 
 
 def _crs_value(fields: Mapping[str, JSON]) -> JSON:
@@ -129,8 +149,7 @@ def band_fields(asset: Mapping[str, JSON], raw: Mapping[str, JSON]) -> list[dict
     """One dict per band of an asset, the dialects merged; asset fields hold for every band."""
     parts = [list(asset.get(key) or ()) for key in ("eo:bands", "raster:bands", "bands")]
     parts[0] = [_eo_band(entry, raw) for entry in parts[0]]
-    shared = {key: asset[key] for key in ("data_type", "nodata") if key in asset}
-    shared |= {key: asset[key] for key in ("raster:scale", "raster:offset") if key in asset}
+    shared = {key: asset[key] for key in _ASSET_WIDE if key in asset}
     count = max(1, *(len(part) for part in parts))
     return [
         shared | {k: v for part in parts if i < len(part) for k, v in part[i].items()}
@@ -145,67 +164,6 @@ def _eo_band(entry: JSON, raw: Mapping[str, JSON]) -> Mapping[str, JSON]:
     listed = (raw.get("properties") or {}).get("eo:bands") or []
     known = isinstance(entry, int) and 0 <= entry < len(listed)
     return listed[entry] if known else {}
-
-
-def band_name(key: str | None, fields: Mapping[str, JSON], raw: Mapping[str, JSON]) -> str | None:
-    """Common name of a band: by sensor first, because one common name covers four red edges."""
-    platform = platform_of(raw.get("properties") or {})
-    bare = _bare_key(key) if key else None
-    name = fields.get("name") or fields.get("id")
-    common = fields.get("eo:common_name") or fields.get("common_name")
-    if platform.startswith("sentinel-2"):
-        for text in (name, bare):
-            if text and str(text).upper() in naming.SENTINEL2_BANDS:
-                return naming.SENTINEL2_BANDS[str(text).upper()]
-    if platform.startswith("landsat") and "nir08" in (common, bare):
-        return "nir"
-    if bare in naming.COMMON_NAMES:
-        return bare
-    text = common or (bare if key else name)
-    return str(text).lower() if text else None
-
-
-def _bare_key(key: str) -> str:
-    """Asset key without resolution, format and product prefixes."""
-    bare = key.lower()
-    for ending in (".tif", "-jp2", "_10m", "_20m", "_60m"):
-        bare = bare.removesuffix(ending)
-    return bare.removeprefix("sr_").removeprefix("nbart_")
-
-
-def calibration(
-    name: str, fields: Mapping[str, JSON], raw: Mapping[str, JSON]
-) -> tuple[float, float]:
-    """Scale and offset to reflectance.
-
-    Earth Search already added the offset of baseline 04.00 to the pixels it marks with
-    ``earthsearch:boa_offset_applied``, whatever ``raster:bands`` says; applying it again is wrong.
-    """
-    properties = raw.get("properties") or {}
-    applied = properties.get("earthsearch:boa_offset_applied") is True
-    scale = fields.get("raster:scale", fields.get("scale"))
-    if scale is not None:
-        offset = fields.get("raster:offset", fields.get("offset")) or 0.0
-        return float(scale), 0.0 if applied else float(offset)
-    if name not in naming.SPECTRAL:
-        return 1.0, 0.0
-    return _product_calibration(properties, raw) or (1.0, 0.0)
-
-
-def _product_calibration(
-    properties: Mapping[str, JSON], raw: Mapping[str, JSON]
-) -> tuple[float, float] | None:
-    """What the product's specification says when the item itself is silent."""
-    platform = platform_of(properties)
-    if platform.startswith("sentinel-2"):
-        baseline = properties.get("s2:processing_baseline")
-        known = naming.sentinel2_calibration(float(baseline) if baseline else None)
-        applied = properties.get("earthsearch:boa_offset_applied") is True
-        return (known[0], 0.0) if known and applied else known
-    identity = str(raw.get("id", ""))
-    if platform.startswith("landsat") and "_L2S" in identity and "_02_" in identity:
-        return naming.LANDSAT_C2_L2_CALIBRATION
-    return None
 
 
 def nodata_of(value: JSON) -> float | None:

@@ -13,7 +13,9 @@ from rs_monitor.imagery import naming
 from rs_monitor.imagery.catalog import Refusal
 from rs_monitor.imagery.header import Header, RefusedFile, read_header_of
 from rs_monitor.imagery.items import Acquisition, Part, group_items, write_items
+from rs_monitor.imagery.mtl import mtl_calibration
 from rs_monitor.imagery.naming import ProductName
+from rs_monitor.imagery.sensors import load_sensor
 from rs_monitor.imagery.side_table import (
     Layer,
     SideTable,
@@ -25,6 +27,7 @@ from rs_monitor.imagery.side_table import (
 
 INDEX_NAME = "rs_monitor_items.parquet"
 SIDE_TABLE_NAME = "index.toml"
+_LEVEL1 = frozenset({"landsat-c1-l1", "landsat-c2-l1"})
 _ENDINGS = frozenset({".tif", ".tiff", ".jp2"})
 
 
@@ -75,8 +78,12 @@ def index_folder(
     The date of a file comes from the side table, else an acquisition tag, else a known product
     name or a name with exactly one date, else TIFFTAG_DATETIME. Files whose tag and name disagree
     about the day are refused. A date without time is set to noon UTC, whose solar day is that date
-    at every longitude. Relative hrefs are stored when the images lie below the catalogue's folder,
-    absolute paths otherwise.
+    at every longitude.
+
+    Band names come from the side table (bands or a sensor table), a known product name, or the band
+    descriptions; scale and offset from the side table, the specification of a known product, the
+    MTL file of Landsat Level 1, or the file header. Relative hrefs are stored when the images lie
+    below the catalogue's folder, absolute paths otherwise.
     """
     if not folder.is_dir():
         raise ConfigError(str(folder), ["no such folder; give the folder that holds the images"])
@@ -173,6 +180,8 @@ def _layer_part(
 
 def _when(facts: Header, entry: SourceEntry, name: ProductName | None) -> Acquisition:
     stated = entry.when
+    if stated is not None and entry.stand_in_date:
+        return Acquisition(*stated, "side table, stand-in", precision="unknown")
     if stated is not None:
         return Acquisition(*stated, "side table")
     named = _named_when(facts, name)
@@ -213,7 +222,7 @@ def _tag_when(text: str | None, source: str) -> Acquisition | None:
 
 def _band_names(facts: Header, entry: SourceEntry, name: ProductName | None) -> tuple[str, ...]:
     count = len(facts.dtypes)
-    names = _stated_names(entry) or (name.bands if name else ()) or _described_names(facts, name)
+    names = _stated_names(entry) or _named_bands(name) or _described_names(facts, name)
     if not names:
         raise RefusedFile("its bands have no names; state bands = [...] in the side table")
     if len(names) != count or len(set(names)) != count:
@@ -229,7 +238,15 @@ def _stated_names(entry: SourceEntry) -> tuple[str, ...]:
         return ("dem",)
     if entry.band is not None:
         return (entry.band,)
+    if entry.sensor is not None:
+        return load_sensor(entry.sensor).names
     return entry.bands if isinstance(entry.bands, tuple) else ()
+
+
+def _named_bands(name: ProductName | None) -> tuple[str, ...]:
+    if name is None or name.sensor is None:
+        return name.bands if name else ()
+    return load_sensor(name.sensor).names
 
 
 def _described_names(facts: Header, name: ProductName | None) -> tuple[str, ...]:
@@ -280,11 +297,28 @@ def _part(
 def _calibration(
     facts: Header, entry: SourceEntry, name: ProductName | None, index: int
 ) -> tuple[float, float]:
-    if entry.scale is not None and entry.offset is not None:
-        return entry.scale, entry.offset
+    stated = _stated_calibration(facts, entry, index)
+    if stated is not None:
+        return stated
     if name is not None and name.scale is not None and name.offset is not None:
         return name.scale, name.offset
+    if name is not None and name.collection in _LEVEL1:
+        measured = mtl_calibration(facts.path, name.product)
+        if measured is not None:
+            return measured
     return facts.scales[index - 1], facts.offsets[index - 1]
+
+
+def _stated_calibration(
+    facts: Header, entry: SourceEntry, index: int
+) -> tuple[float, float] | None:
+    lists = [value for value in (entry.scale, entry.offset) if isinstance(value, tuple)]
+    if any(len(value) != len(facts.dtypes) for value in lists):
+        raise RefusedFile(
+            f"has {len(facts.dtypes)} bands where the side table lists "
+            f"{', '.join(str(len(value)) for value in lists)} scales or offsets; needed one a band"
+        )
+    return entry.calibration(index)
 
 
 def _nodata(

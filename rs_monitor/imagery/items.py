@@ -17,6 +17,7 @@ from affine import Affine
 from rs_monitor.errors import CatalogError
 from rs_monitor.imagery.catalog import BAND_INDEX, Refusal, format_utc, normalise_item
 from rs_monitor.imagery.dialects import JSON
+from rs_monitor.imagery.footprints import cut_footprint, footprint_bbox
 from rs_monitor.imagery.header import Header
 
 _EXTENSIONS = (
@@ -32,6 +33,8 @@ class Acquisition:
     moment: dt.datetime
     day_only: bool
     source: str
+    precision: str | None = None
+    """``unknown`` for a stand-in; else day or second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,8 @@ def _stac(identity: str, group: Mapping[str, Part], base: Path) -> dict[str, JSO
         "proj:shape": list(finest.facts.shape),
         "proj:transform": list(finest.facts.transform),
         "rs_monitor:datetime_source": finest.when.source,
-        "rs_monitor:datetime_precision": "day" if finest.when.day_only else "second",
+        "rs_monitor:datetime_precision": finest.when.precision
+        or ("day" if finest.when.day_only else "second"),
     }
     properties |= {"gsd": finest.gsd_m} if finest.gsd_m is not None else {}
     properties |= {"vertical_datum": datums.pop()} if datums else {}
@@ -192,6 +196,5 @@ def _outline(facts: Header) -> tuple[dict[str, JSON], list[float]]:
     xs, ys = zip(*(affine @ point for point in [*ring, ring[0]]), strict=True)
     lons, lats = rasterio.warp.transform(facts.crs, "EPSG:4326", xs, ys)
     points = [[round(lon, 7), round(lat, 7)] for lon, lat in zip(lons, lats, strict=True)]
-    west, east = min(p[0] for p in points), max(p[0] for p in points)
-    south, north = min(p[1] for p in points), max(p[1] for p in points)
-    return {"type": "Polygon", "coordinates": [points]}, [west, south, east, north]
+    footprint = cut_footprint({"type": "Polygon", "coordinates": [points]})
+    return footprint, footprint_bbox(footprint)

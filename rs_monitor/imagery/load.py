@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ from rs_monitor.imagery.pixels import (
     read_header,
 )
 
+Shift = tuple[float, float]
+"""Rows and columns of the target grid."""
+
+UNMOVED: Shift = (0.0, 0.0)
 _FITS_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
 
 
@@ -48,6 +52,7 @@ def load_cube(
     chunk_px: int = 1024,
     window: tuple[slice, slice] | None = None,
     categorical: Collection[str] = CATEGORICAL,
+    shifts: Mapping[str, Shift] | None = None,
 ) -> xr.Dataset:
     """Describe the cube of some scenes on a grid; pixels are read when it is computed.
 
@@ -67,6 +72,10 @@ def load_cube(
         Rows and columns of ``geobox``: only that part is loaded, with the values a full load has.
     categorical : collection of str
         Further bands of codes, beside those the items mark themselves.
+    shifts : mapping of str to (float, float), optional
+        By item id the rows and columns of ``geobox`` by which a scene's content lies displaced;
+        pixel (row, col) of the cube takes the scene at (row + rows, col + columns). A scene that
+        is not named, or with zeros, is read where its header says.
 
     Returns
     -------
@@ -83,6 +92,8 @@ def load_cube(
         Without items.
     CatalogError
         If a scene lacks a band or declares a nodata value its dtype cannot hold.
+    ConfigError
+        If the resampling, the window or a shift cannot be used.
     ReadError
         When computed: a file that cannot be read after every retry, or ends inside the grid
         although no nodata value is declared.
@@ -93,11 +104,12 @@ def load_cube(
     datetime and id. Scenes that differ in scale or offset are never merged.
     """
     _check_request(items, geobox, bands, resampling)
+    moved = _checked_shifts(shifts or {})
     ordered = sorted(items, key=lambda item: (item.datetime, item.id))
     looks = _looks(ordered, bands, geobox)
     span = _span(geobox, window)
     variables = {
-        name: _variable(name, looks, geobox, span, chunk_px, resampling, categorical)
+        name: _variable(name, looks, geobox, span, chunk_px, resampling, categorical, moved)
         for name in bands
     }
     part = geobox[span.y0 : span.y1, span.x0 : span.x1]
@@ -264,6 +276,16 @@ def _check_request(
             )
 
 
+def _checked_shifts(shifts: Mapping[str, Shift]) -> dict[str, Shift]:
+    wrong = [f"{i}: {s}" for i, s in shifts.items() if not np.isfinite(s).all() or len(s) != 2]
+    if wrong:
+        raise ConfigError("shifts", [f"{line}; needed rows and columns" for line in sorted(wrong)])
+    # plain floats and no -0.0: the same shift must give the same keys
+    return {
+        item_id: (float(rows) + 0.0, float(cols) + 0.0) for item_id, (rows, cols) in shifts.items()
+    }
+
+
 def _span(geobox: GeoBox, window: tuple[slice, slice] | None) -> Span:
     rows, cols = window or (slice(None), slice(None))
     y0, y1, y_step = rows.indices(geobox.shape.y)
@@ -314,11 +336,15 @@ def _variable(
     chunk_px: int,
     resampling: str,
     categorical: Collection[str],
+    shifts: Mapping[str, Shift],
 ) -> tuple[tuple[str, str, str], da.Array, dict[str, Any]]:
     sources = [[(item, *_encoded(item, name)) for item in look.items] for look in looks]
     encoding = _common_encoding({entry[2] for look in sources for entry in look})
     codes = name in categorical or any(i.bands[name].categorical for k in looks for i in k.items)
-    plain = [[entry[1] for entry in look] for look in sources]
+    plain = [
+        [replace(entry[1], shift=shifts.get(entry[0].id, UNMOVED)) for entry in look]
+        for look in sources
+    ]
     places = [[entry[0] for entry in look] for look in sources]
     method = "nearest" if codes else resampling
     data = lazy_band(name, plain, encoding, geobox, span, chunk_px, method, places)

@@ -46,6 +46,30 @@ _OLI_BANDS: Mapping[str, str] = {
     "B10": "lwir11",
     "B11": "lwir12",
 }
+HLS_L30_BANDS: Mapping[str, str] = {
+    "B01": "coastal",
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "nir",
+    "B06": "swir16",
+    "B07": "swir22",
+    "B09": "cirrus",
+    "B10": "lwir11",
+    "B11": "lwir12",
+    "FMASK": "hls_fmask",
+}
+"""Bands of HLS from Landsat: numbered after OLI, so B05 is near infrared and no red edge."""
+
+HLS_S30_BANDS: Mapping[str, str] = {**SENTINEL2_BANDS, "FMASK": "hls_fmask"}
+
+MODIS_BANDS: Mapping[str, str] = {
+    "red_reflectance": "red",
+    "nir_reflectance": "nir",
+    "blue_reflectance": "blue",
+    "mir_reflectance": "swir22",
+}
+
 COMMON_NAMES = frozenset(SENTINEL2_BANDS.values()) | {
     "pan",
     "lwir",
@@ -53,18 +77,50 @@ COMMON_NAMES = frozenset(SENTINEL2_BANDS.values()) | {
     "lwir12",
     "qa_pixel",
     "qa_radsat",
+    "bqa",
+    "fmask",
+    "ndvi",
+    "evi",
     "dem",
 }
 """Band names the package uses; STAC common names where there is one."""
 
-SPECTRAL = frozenset(SENTINEL2_BANDS.values()) - {"scl", "aot", "wvp"}
+SPECTRAL = (frozenset(SENTINEL2_BANDS.values()) - {"scl", "aot", "wvp"}) | {"pan"}
 """Bands whose numbers can be turned into reflectance."""
 
-CATEGORICAL = frozenset({"scl", "qa_pixel", "qa_radsat", "qa_aerosol", "fmask", "cloudmask"})
-"""Bands that hold codes: never interpolated."""
+CATEGORICAL = frozenset(
+    {
+        "scl",
+        "bqa",
+        "qa_pixel",
+        "qa_radsat",
+        "qa_aerosol",
+        "cloud_qa",
+        "fmask",
+        "hls_fmask",
+        "dea_fmask",
+        "cloudmask",
+        "vi_quality",
+        "pixel_reliability",
+        "composite_day_of_the_year",
+    }
+)
+"""Bands that hold codes: never interpolated.
+
+``bqa`` is Landsat Collection 1, ``qa_pixel`` Collection 2; ``fmask`` the codes of Fmask itself
+(4 cloud), ``hls_fmask`` the bits of HLS, ``dea_fmask`` the codes of Geoscience Australia (2 cloud).
+"""
 
 _PREVIEWS = frozenset({"TCI", "PVI", "CLDPRB", "SNWPRB"})
-_FOUR_BANDS = ("blue", "green", "red", "nir")
+_CHINESE_SENSORS: Mapping[tuple[str, str], str] = {
+    ("GF1", "PMS"): "gf1-pms",
+    ("GF1", "WFV"): "gf1-wfv",
+    ("GF2", "PMS"): "gf2-pms",
+    ("GF6", "PMS"): "gf6-pms",
+    ("GF6", "WFV"): "gf6-wfv",
+    ("ZY3", "MUX"): "zy3-mux",
+}
+"""Sensor tables of satellites and cameras; GF1B, C and D carry the camera of GF1."""
 
 _SENTINEL2_PRODUCT = re.compile(
     r"(?P<platform>S2[A-D])_MSI(?P<level>L1C|L2A)_(?P<time>\d{8}T\d{6})_N(?P<baseline>\d{4})_"
@@ -75,9 +131,19 @@ _SENTINEL2_BAND = re.compile(
     r"(?:_(?P<res>\d{2})m)?"
 )
 _LANDSAT = re.compile(
-    r"(?P<product>L[CEOT]0(?P<number>\d)_(?P<level>L[12]\w{2})_\d{6}_(?P<day>\d{8})_\d{8}_02_"
+    r"(?P<product>L[CEOT]0(?P<number>\d)_(?P<level>L[12]\w{2})_\d{6}_(?P<day>\d{8})_\d{8}_"
+    r"0(?P<collection>[12])_"
     r"(?:RT|T1|T2))_(?P<band>\w+)"
 )
+_HLS = re.compile(
+    r"(?P<product>HLS\.(?P<family>[LS]30)\.T\d{2}[A-Z]{3}\.(?P<time>\d{7}T\d{6})\.v\d\.\d)"
+    r"\.(?P<band>\w+)"
+)
+_MODIS = re.compile(
+    r"(?P<product>M[OY]D13Q1\.A(?P<day>\d{7})\.h\d{2}v\d{2}\.\d{3}\.\d{13})"
+    r"[._]250m_16_days_(?P<band>\w+)"
+)
+_HALF_COMPOSITE_DAYS = 8
 _CHINESE = re.compile(
     r"(?P<platform>GF\d[A-D]?|ZY302|ZY303|ZY3|ZY1E|ZY1F)_(?P<sensor>[A-Z]+)\d?_"
     r"[EW][\d.]+_[NS][\d.]+_(?P<day>\d{8})_L\w+(?:-(?P<part>MSS|PAN|MUX)\d?)?"
@@ -95,7 +161,7 @@ class ProductName:
     product : str
         Id shared by all files of one acquisition.
     family : str
-        ``sentinel-2``, ``landsat``, ``gaofen`` or ``ziyuan``.
+        ``sentinel-2``, ``landsat``, ``hls``, ``modis``, ``gaofen`` or ``ziyuan``.
     when : datetime
         Acquisition, UTC; noon where the name carries the day only.
     platform : str
@@ -112,6 +178,8 @@ class ProductName:
         From the product's specification.
     preview : bool
         A picture, not a measurement.
+    sensor : str, optional
+        Table of ``configs/sensors`` that names the bands.
     """
 
     product: str
@@ -125,6 +193,7 @@ class ProductName:
     offset: float | None = None
     nodata: float | None = None
     preview: bool = False
+    sensor: str | None = None
 
 
 def noon_utc(day: dt.date) -> dt.datetime:
@@ -147,7 +216,7 @@ def parse_name(parts: Sequence[str]) -> ProductName | None:
         None when the name is of no known kind.
     """
     stem = parts[-1].rsplit(".", 1)[0]
-    return _sentinel2(parts, stem) or _landsat(stem) or _chinese(stem)
+    return _sentinel2(parts, stem) or _landsat(stem) or _hls(stem) or _modis(stem) or _chinese(stem)
 
 
 def generic_day(stem: str) -> dt.date | None:
@@ -215,9 +284,10 @@ def _landsat(stem: str) -> ProductName | None:
     if found is None or day is None:
         return None
     number = int(found["number"])
-    level2 = found["level"].startswith("L2")
-    reflectance = level2 and found["band"].startswith("SR_B")
+    second, level2 = found["collection"] == "2", found["level"].startswith("L2")
+    reflectance = second and level2 and found["band"].startswith("SR_B")
     name = landsat_band(number, found["band"])
+    collection = f"landsat-c{found['collection']}-{'l2' if level2 else 'l1'}"
     return ProductName(
         product=found["product"],
         family="landsat",
@@ -225,10 +295,54 @@ def _landsat(stem: str) -> ProductName | None:
         platform=f"landsat-{number}",
         bands=(name,),
         day_only=True,
-        collection="landsat-c2-l2" if level2 else "landsat-c2-l1",
+        collection=collection,
         scale=LANDSAT_C2_L2_CALIBRATION[0] if reflectance else None,
         offset=LANDSAT_C2_L2_CALIBRATION[1] if reflectance else None,
-        nodata=1.0 if name == "qa_pixel" else 0.0,
+        nodata=1.0 if name in {"qa_pixel", "bqa"} else 0.0,
+    )
+
+
+def _hls(stem: str) -> ProductName | None:
+    found = _HLS.fullmatch(stem)
+    when = _moment(found["time"], "%Y%jT%H%M%S") if found else None
+    if found is None or when is None:
+        return None
+    landsat = found["family"] == "L30"
+    name = (HLS_L30_BANDS if landsat else HLS_S30_BANDS).get(found["band"].upper())
+    return ProductName(
+        product=found["product"],
+        family="hls",
+        when=when,
+        platform="landsat-8-9" if landsat else "sentinel-2",
+        bands=(name or found["band"].lower(),),
+        day_only=False,
+        collection="hls-l30" if landsat else "hls-s30",
+        scale=0.0001 if name in SPECTRAL else None,
+        offset=0.0 if name in SPECTRAL else None,
+        nodata=255.0 if name == "hls_fmask" else -9999.0 if name in SPECTRAL else None,
+    )
+
+
+def _modis(stem: str) -> ProductName | None:
+    found = _MODIS.fullmatch(stem)
+    first = _moment(found["day"], "%Y%j") if found else None
+    if found is None or first is None:
+        return None
+    short = found["band"].lower()
+    name = MODIS_BANDS.get(short, short)
+    index = name in {"ndvi", "evi"}
+    scaled = index or name in SPECTRAL
+    return ProductName(
+        product=found["product"],
+        family="modis",
+        when=noon_utc(first.date() + dt.timedelta(days=_HALF_COMPOSITE_DAYS)),
+        platform="terra" if found["product"].startswith("MOD") else "aqua",
+        bands=(name,),
+        day_only=True,
+        collection="modis-13q1",
+        scale=0.0001 if scaled else None,
+        offset=0.0 if scaled else None,
+        nodata=-3000.0 if index else -1000.0 if name in SPECTRAL else None,
     )
 
 
@@ -240,14 +354,16 @@ def _chinese(stem: str) -> ProductName | None:
     pan = found["part"] == "PAN" or found["sensor"] in {"NAD", "FWD", "BWD"}
     multi = found["part"] in {"MSS", "MUX"} or found["sensor"] in {"MUX", "WFV"}
     gaofen = found["platform"].startswith("GF")
+    satellite = re.sub(r"^(GF1)[BCD]$|^(ZY3)0\d$", r"\1\2", found["platform"])
     return ProductName(
         product=stem,
         family="gaofen" if gaofen else "ziyuan",
         when=noon_utc(day),
         platform=found["platform"].lower(),
-        bands=("pan",) if pan else _FOUR_BANDS if multi else (),
+        bands=("pan",) if pan else (),
         day_only=True,
         collection="gaofen" if gaofen else "ziyuan",
+        sensor=_CHINESE_SENSORS.get((satellite, found["sensor"])) if multi and not pan else None,
     )
 
 
@@ -259,8 +375,8 @@ def _day(text: str) -> dt.date | None:
     return day if _FIRST_YEAR <= day.year < 2100 else None
 
 
-def _moment(text: str) -> dt.datetime | None:
+def _moment(text: str, form: str = "%Y%m%dT%H%M%S") -> dt.datetime | None:
     try:
-        return dt.datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
+        return dt.datetime.strptime(text, form).replace(tzinfo=dt.UTC)
     except ValueError:
         return None

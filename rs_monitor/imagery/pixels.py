@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +19,28 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from rs_monitor.errors import ReadError
 from rs_monitor.imagery.catalog import public_href
+from rs_monitor.imagery.incidents import failed_requests, record_healed, redacted_reason
 
 HTTP_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MAX_RETRY": 5,
         "GDAL_HTTP_RETRY_DELAY": 0.2,
-        "GDAL_HTTP_RETRY_CODES": "ALL",
+        # 0: no answer at all. Not ALL: a 404 or an expired signature would be asked for 40 s
+        "GDAL_HTTP_RETRY_CODES": "0,408,429,500,502,503,504",
         "GDAL_HTTP_CONNECTTIMEOUT": 20,
+        "GDAL_HTTP_LOW_SPEED_TIME": 30,
+        "GDAL_HTTP_LOW_SPEED_LIMIT": 100,
         "GDAL_HTTP_TIMEOUT": 120,
     }
 )
@@ -48,7 +58,8 @@ WARP_TILE_PX = 512
 
 WARP_TOLERANCE_PX = 0.001
 _GRID_TOLERANCE_PX = 1e-3
-_QUERY = re.compile(r"\?[^\s'\"]*")
+_LASTING = re.compile(r"HTTP response code: 4(0[0134]|10)|Range downloading not supported")
+"""Answers that another try would get again."""
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 
 
@@ -59,6 +70,13 @@ class Grid:
     crs: str
     transform: tuple[float, ...]
     shape: tuple[int, int]
+
+    def displaced(self, shift: tuple[float, float]) -> Grid:
+        """Return the grid moved by rows and columns; itself when they are zero."""
+        if shift == (0.0, 0.0):
+            return self
+        moved = Affine(*self.transform) @ Affine.translation(shift[1], shift[0])
+        return replace(self, transform=tuple(moved)[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +96,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One band of one file."""
+    """One band of one file.
+
+    ``shift``: rows and columns of the target grid by which the file's content lies displaced.
+    """
 
     item_id: str
     band: str
     href: str
     index: int
     nodata: float | None
+    shift: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +153,27 @@ def read_chunk(job: ChunkJob) -> NDArray[Any]:
     ReadError
         If a source cannot be read after every retry; a failed read never becomes nodata.
     """
-    out = np.full(job.span.shape, job.fill, dtype=job.dtype)
-    empty = np.ones(job.span.shape, dtype=bool)
+    out: NDArray[Any] | None = None
+    unseen: NDArray[np.bool_] | None = None
     for source in job.sources:
-        values, valid = _read_patiently(source, job)
-        take = valid & empty
-        out[take] = values[take]
-        empty &= ~take
-        if not empty.any():
+        values = _read_patiently(source, job)
+        if out is None:
+            out = values
+        else:
+            np.copyto(out, values, where=unseen)
+        if job.needs_cover or source is job.sources[-1]:
             break
+        unseen = _unseen(out, job.fill)
+        if not unseen.any():
+            break
+    if out is None:
+        out = np.full(job.span.shape, job.fill, dtype=job.dtype)
     return out[np.newaxis]
+
+
+def _unseen(values: NDArray[Any], fill: float) -> NDArray[np.bool_]:
+    unseen: NDArray[np.bool_] = np.isnan(values) if np.isnan(fill) else values == fill
+    return unseen
 
 
 def read_header(href: str, index: int, item_id: str = "(header)") -> tuple[str, float | None]:
@@ -153,7 +186,7 @@ def read_header(href: str, index: int, item_id: str = "(header)") -> tuple[str, 
     """
     source = Source(item_id, f"band {index}", href, index, None)
     try:
-        for attempt in _attempts(href):
+        for attempt in _attempts(href, []):
             with attempt, _environment(href, attempt.retry_state.attempt_number):
                 dtype, nodata = _open_header(source)
     except ReadError:
@@ -174,17 +207,26 @@ def is_remote(href: str) -> bool:
     return "://" in href
 
 
-def _attempts(href: str) -> Retrying:
+def _attempts(href: str, met: list[str]) -> Retrying:
+    """Tries of one read; ``met`` gets what each failed one raised."""
+
+    def note(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        met.append(str(error.__cause__ or error) if error else "no outcome")
+
     return Retrying(
         retry=retry_if_exception(_may_pass),
         stop=stop_after_attempt(REMOTE_ATTEMPTS if is_remote(href) else 1),
         wait=wait_exponential(multiplier=RETRY_WAIT_S),
+        before_sleep=note,
         reraise=True,
     )
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, _FAILURES) and not isinstance(error, ReadError)
+    if not isinstance(error, _FAILURES) or isinstance(error, ReadError):
+        return False
+    return not _LASTING.search(str(error.__cause__ or error))
 
 
 def _environment(href: str, attempt: int) -> rasterio.Env:
@@ -193,20 +235,23 @@ def _environment(href: str, attempt: int) -> rasterio.Env:
     return rasterio.Env(**HTTP_OPTIONS, **(FRESH_OPTIONS if attempt > 1 else {}))
 
 
-def _read_patiently(source: Source, job: ChunkJob) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    try:
-        for attempt in _attempts(source.href):
-            with attempt, _environment(source.href, attempt.retry_state.attempt_number):
-                found = _read(source, job)
-    except ReadError:
-        raise
-    except _FAILURES as error:
-        raise _read_error(source, error) from error
+def _read_patiently(source: Source, job: ChunkJob) -> NDArray[Any]:
+    here = replace(job, grid=job.grid.displaced(source.shift))
+    with failed_requests() as met:
+        try:
+            for attempt in _attempts(source.href, met):
+                with attempt, _environment(source.href, attempt.retry_state.attempt_number):
+                    found = _read(source, here)
+        except ReadError:
+            raise
+        except _FAILURES as error:
+            raise _read_error(source, error) from error
+    record_healed(source.item_id, source.band, met)
     return found
 
 
 def _read_error(source: Source, error: BaseException) -> ReadError:
-    detail = _QUERY.sub("?...", str(error.__cause__ or error))
+    detail = redacted_reason(str(error.__cause__ or error))
     return ReadError(
         f"item {source.item_id}, band {source.band}: {public_href(source.href)} could not be read "
         f"({detail}); check that the file is whole and reachable, then run again",
@@ -214,26 +259,26 @@ def _read_error(source: Source, error: BaseException) -> ReadError:
     )
 
 
-def _read(source: Source, job: ChunkJob) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _read(source: Source, job: ChunkJob) -> NDArray[Any]:
+    """Pixels of one source, ``fill`` wherever it saw nothing."""
     with rasterio.open(source.href) as dataset:
         _require_fit(dataset, source, job)
         corner = _same_grid(dataset, job.grid)
-        if corner is not None:
-            values, inside = _read_plain(dataset, source, job, corner)
-        else:
+        if corner is None:
             values = _read_warped(dataset, source, job)
-            inside = np.ones(values.shape, dtype=bool)
-    nodata = source.nodata if corner is not None else job.fill
-    return values, inside & _is_valid(values, nodata, job.needs_cover)
+        else:
+            values = _read_plain(dataset, source, job, corner)
+    if not job.needs_cover:
+        _mark_unseen(values, job.fill if corner is None else source.nodata, job.fill)
+    return values
 
 
-def _is_valid(values: NDArray[Any], nodata: float | None, needs_cover: bool) -> NDArray[np.bool_]:
-    valid = np.ones(values.shape, dtype=bool)
-    if np.issubdtype(values.dtype, np.floating):
-        valid &= ~np.isnan(values)
-    if nodata is not None and not needs_cover and not np.isnan(nodata):
-        valid &= values != nodata
-    return valid
+def _mark_unseen(values: NDArray[Any], nodata: float | None, fill: float) -> None:
+    """Give nodata and NaN the value ``fill``; where they already have it nothing is touched."""
+    if nodata is not None and not np.isnan(nodata) and nodata != fill:
+        values[values == nodata] = fill
+    if np.issubdtype(values.dtype, np.floating) and not np.isnan(fill):
+        values[np.isnan(values)] = fill
 
 
 def _require_band(dataset: Any, source: Source) -> None:
@@ -307,19 +352,22 @@ def _same_grid(dataset: Any, grid: Grid) -> tuple[int, int] | None:
 
 def _read_plain(
     dataset: Any, source: Source, job: ChunkJob, corner: tuple[int, int]
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    span = job.span
-    row, col = corner[0] + span.y0, corner[1] + span.x0
-    rows, cols = span.shape
+) -> NDArray[Any]:
+    rows, cols = job.span.shape
+    row, col = corner[0] + job.span.y0, corner[1] + job.span.x0
     r0, r1 = max(row, 0), min(row + rows, dataset.height)
     c0, c1 = max(col, 0), min(col + cols, dataset.width)
-    values = np.full(span.shape, job.fill, dtype=job.dtype)
-    inside = np.zeros(span.shape, dtype=bool)
+    window = Window(c0, r0, c1 - c0, r1 - r0)
+    if (r1 - r0, c1 - c0) == job.span.shape:
+        # straight into the result: masks and copies cost as much as a quarter of the read
+        whole: NDArray[Any] = np.empty(job.span.shape, job.dtype)
+        dataset.read(source.index, window=window, out=whole)
+        return whole
+    values = np.full(job.span.shape, job.fill, dtype=job.dtype)
     if r0 < r1 and c0 < c1:
         part = slice(r0 - row, r1 - row), slice(c0 - col, c1 - col)
-        values[part] = dataset.read(source.index, window=Window(c0, r0, c1 - c0, r1 - r0))
-        inside[part] = True
-    return values, inside
+        values[part] = dataset.read(source.index, window=window)
+    return values
 
 
 def _read_warped(dataset: Any, source: Source, job: ChunkJob) -> NDArray[Any]:

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pystac
-import pystac_client
 import rustac
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
+from pystac.stac_io import DefaultStacIO
+from shapely.affinity import translate
+from shapely.errors import ShapelyError
 from shapely.geometry import box, shape
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from shapely.geometry.base import BaseGeometry
 
 from rs_monitor.errors import CatalogError
 from rs_monitor.imagery.catalog import (
     ItemSet,
     Refusal,
     SceneItem,
-    normalise_all,
+    normalise_item,
+    parse_utc,
     public_href,
 )
 from rs_monitor.imagery.dialects import JSON
+from rs_monitor.imagery.duplicates import choose_versions
+from rs_monitor.imagery.signing import Signer, make_signer
+from rs_monitor.imagery.stac_api import FAILURES, ApiSearch, Bounds, PatientIO, Span, unreachable
 
-RETRY_WAIT_S = 0.5
-"""Wait before the second attempt; doubles with each further one."""
-ATTEMPTS = 5
-_PAGE = 200
-_TIMEOUT_S = 60.0
+KINDS = ("api", "static", "geoparquet")
+Found = tuple[Mapping[str, JSON], str | None]
 
-Bounds = tuple[float, float, float, float]
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of any catalogue."""
+
+    collections: tuple[str, ...]
+    boxes: tuple[Bounds, ...]
+    span: Span
+    max_cloud_fraction: float
+    bands: tuple[str, ...]
 
 
 def search(
@@ -46,6 +55,7 @@ def search(
     end: dt.date,
     max_cloud_fraction: float,
     bands: Sequence[str],
+    signing: str = "none",
 ) -> ItemSet:
     """Find the scenes of a place and period.
 
@@ -58,7 +68,7 @@ def search(
     collections : sequence of str
         Collections to look in; empty means all.
     bbox : tuple of float, optional
-        West, south, east, north in degrees.
+        West, south, east, north in degrees; west > east: over the antimeridian.
     start, end : date
         First and last day, both included, UTC.
     max_cloud_fraction : float
@@ -66,61 +76,142 @@ def search(
         cover is left out too (refused by name where the catalogue lets us see it).
     bands : sequence of str
         Common names every scene must have.
+    signing : {'none', 'planetary-computer', 'query-token', 'bearer'}
+        How requests are authorised: :func:`rs_monitor.imagery.signing.make_signer`.
 
     Returns
     -------
     ItemSet
         Sorted by datetime and id; empty when nothing was found. The same items give the same
-        result whatever the catalogue, hrefs apart.
+        result whatever the catalogue, hrefs apart. Of one acquisition delivered several times
+        the newest processing is taken, the others are refused by name.
 
     Raises
     ------
     CatalogError
-        If the catalogue cannot be read after every retry; names its address without query string.
+        If the catalogue cannot be read after every retry, or gives fewer items than it counts;
+        names the request without its query string.
     """
-    if catalog_kind == "api":
-        raws = _from_api(href, collections, bbox, start, end, max_cloud_fraction)
-    elif catalog_kind == "static":
-        raws = _from_static(href)
-    elif catalog_kind == "geoparquet":
-        raws = _from_geoparquet(href)
-    else:
-        raise CatalogError(
-            f"got catalogue kind {catalog_kind!r}; needed 'api', 'static' or 'geoparquet'"
-        )
-    wanted = [raw for raw in raws if _in_collections(raw[0], collections)]
-    items, refused = normalise_all(wanted)
-    return _select(items, refused, bbox, start, end, max_cloud_fraction, bands)
+    items: list[SceneItem] = []
+    refused: list[Refusal] = []
+    for found in iter_items(
+        catalog_kind,
+        href,
+        collections=collections,
+        bbox=bbox,
+        start=start,
+        end=end,
+        max_cloud_fraction=max_cloud_fraction,
+        bands=bands,
+        signing=signing,
+    ):
+        if isinstance(found, Refusal):
+            refused.append(found)
+        else:
+            items.append(found)
+    kept, superseded = choose_versions(items)
+    unique, repeated = _once(kept)
+    refused += [*superseded, *repeated]
+    refused.sort(key=lambda refusal: (refusal.item_id, refusal.reason))
+    return ItemSet(unique, tuple(refused))
 
 
-def _select(
-    items: Iterable[SceneItem],
-    refused: Sequence[Refusal],
+def iter_items(
+    catalog_kind: str,
+    href: str,
+    *,
+    collections: Sequence[str],
     bbox: Bounds | None,
     start: dt.date,
     end: dt.date,
     max_cloud_fraction: float,
     bands: Sequence[str],
-) -> ItemSet:
-    kept: list[SceneItem] = []
-    reasons = list(refused)
-    for item in items:
-        if not start <= item.datetime.date() <= end or not _touches(item, bbox):
-            continue
-        if item.cloud_fraction is not None and item.cloud_fraction > max_cloud_fraction:
-            continue
-        reason = _unusable(item, max_cloud_fraction, bands)
-        if reason is None:
-            kept.append(item)
-        else:
-            reasons.append(Refusal(item.id, reason))
-    kept.sort(key=lambda item: (item.datetime, item.id))
-    reasons.sort(key=lambda refusal: (refusal.item_id, refusal.reason))
-    return ItemSet(tuple(kept), tuple(reasons))
+    signing: str = "none",
+) -> Iterator[SceneItem | Refusal]:
+    """Go through what :func:`search` finds, one by one, in flat memory.
+
+    Parameters
+    ----------
+    catalog_kind, href, collections, bbox, start, end, max_cloud_fraction, bands, signing
+        As in :func:`search`.
+
+    Yields
+    ------
+    SceneItem or Refusal
+        In the order of the catalogue; versions of one acquisition are not told apart.
+
+    Raises
+    ------
+    CatalogError
+        As in :func:`search`.
+
+    Notes
+    -----
+    Memory is flat for ``api``: one page at a time. A static catalogue keeps what it resolved, a
+    stac-geoparquet file is read whole.
+    """
+    question = _Question(
+        tuple(collections), _boxes(bbox), Span(start, end), max_cloud_fraction, tuple(bands)
+    )
+    for found in _found(catalog_kind, href, question, make_signer(signing, href)):
+        if isinstance(found, Refusal):
+            yield found
+        elif (judged := _judge(found, question)) is not None:
+            yield judged
 
 
-def _touches(item: SceneItem, bbox: Bounds | None) -> bool:
-    return bbox is None or bool(shape(dict(item.footprint)).intersects(box(*bbox)))
+def _boxes(bbox: Bounds | None) -> tuple[Bounds, ...]:
+    """The box in one part, or in two parts that meet at the antimeridian."""
+    if bbox is None:
+        return ()
+    west, south, east, north = (float(number) for number in bbox)
+    inside = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90
+    if not inside or not all(math.isfinite(number) for number in bbox):
+        raise CatalogError(
+            f"got the bounds {tuple(bbox)}; needed west, south, east, north in degrees, west > "
+            "east only over the antimeridian; correct them"
+        )
+    if west <= east:
+        return ((west, south, east, north),)
+    return (west, south, 180.0, north), (-180.0, south, east, north)
+
+
+def _judge(found: Found, question: _Question) -> SceneItem | Refusal | None:
+    """The scene, why it cannot be used, or None when it was not asked for."""
+    raw, base = found
+    if question.collections and raw.get("collection") not in question.collections:
+        return None
+    try:
+        item = normalise_item(raw, base_href=base)
+    except CatalogError as error:
+        refusal = Refusal(str(raw.get("id", "(item without id)")), str(error))
+        return refusal if _may_be_meant(raw, question) else None
+    if not question.span.start <= item.datetime.date() <= question.span.end:
+        return None
+    if not _touches(shape(dict(item.footprint)), question.boxes):
+        return None
+    if item.cloud_fraction is not None and item.cloud_fraction > question.max_cloud_fraction:
+        return None
+    reason = _unusable(item, question.max_cloud_fraction, question.bands)
+    return item if reason is None else Refusal(item.id, reason)
+
+
+def _may_be_meant(raw: Mapping[str, JSON], question: _Question) -> bool:
+    """Whether an unusable item lies in the place and period, as far as it tells."""
+    try:
+        when = parse_utc(str(raw["properties"]["datetime"])).date()
+        ground = shape(raw["geometry"])
+    except (KeyError, TypeError, ValueError, AttributeError, ShapelyError):
+        return True
+    return question.span.start <= when <= question.span.end and _touches(ground, question.boxes)
+
+
+def _touches(ground: BaseGeometry, boxes: Sequence[Bounds]) -> bool:
+    """Whether a footprint meets a box; it may count longitudes beyond 180 degrees."""
+    west, _, east, _ = ground.bounds
+    turns = [0.0] + [-360.0] * (east > 180) + [360.0] * (west < -180)
+    places = [translate(ground, turn) if turn else ground for turn in turns]
+    return not boxes or any(place.intersects(box(*bbox)) for place in places for bbox in boxes)
 
 
 def _unusable(item: SceneItem, max_cloud_fraction: float, bands: Sequence[str]) -> str | None:
@@ -135,98 +226,70 @@ def _unusable(item: SceneItem, max_cloud_fraction: float, bands: Sequence[str]) 
     return f"file {absent[0]} is missing; index the folder again" if absent else None
 
 
-def _in_collections(raw: Mapping[str, JSON], collections: Sequence[str]) -> bool:
-    return not collections or raw.get("collection") in collections
+def _once(items: Sequence[SceneItem]) -> tuple[tuple[SceneItem, ...], list[Refusal]]:
+    """Items with distinct ids: an id names one scene in a run."""
+    kept: dict[str, SceneItem] = {}
+    repeated = []
+    for item in items:
+        if kept.setdefault(item.id, item) is not item:
+            reason = f"the id occurs twice; the item of {kept[item.id].collection} was kept"
+            repeated.append(Refusal(item.id, reason))
+    return tuple(kept.values()), repeated
 
 
-class _PatientIO(StacApiIO):
-    """Repeats each request that failed for want of a connection or with a server error."""
-
-    def request(self, *args: Any, **kwargs: Any) -> str:
-        """Send one request, several times if need be."""
-        for attempt in Retrying(
-            retry=retry_if_exception(_passing),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=RETRY_WAIT_S),
-            reraise=True,
-        ):
-            with attempt:
-                answer: str = super().request(*args, **kwargs)
-        return answer
+def _found(kind: str, href: str, question: _Question, signer: Signer) -> Iterator[Found | Refusal]:
+    if kind == "api":
+        yield from _from_api(href, question, signer)
+        return
+    if kind not in KINDS:
+        raise CatalogError(f"got catalogue kind {kind!r}; needed 'api', 'static' or 'geoparquet'")
+    for raw, base in (_from_static if kind == "static" else _from_geoparquet)(href, signer):
+        yield signer.sign(raw, base), base
 
 
-def _passing(error: BaseException) -> bool:
-    """Whether a failure may pass: no answer, too many requests, or a server error."""
-    if not isinstance(error, APIError):
-        return False
-    status = getattr(error, "status_code", None)  # absent when there was no answer
-    return status is None or status == 429 or status >= 500
+def _from_api(href: str, question: _Question, signer: Signer) -> Iterator[Found | Refusal]:
+    limited = question.max_cloud_fraction < 1
+    asked = ApiSearch(
+        href,
+        signer,
+        collections=question.collections,
+        boxes=question.boxes,
+        most_cloud_percent=round(question.max_cloud_fraction * 100, 8) if limited else None,
+    )
+    for found in asked.items(question.span):
+        yield found if isinstance(found, Refusal) else (found, None)
 
 
-def _from_api(
-    href: str,
-    collections: Sequence[str],
-    bbox: Bounds | None,
-    start: dt.date,
-    end: dt.date,
-    max_cloud_fraction: float,
-) -> list[tuple[Mapping[str, JSON], str | None]]:
-    percent = round(max_cloud_fraction * 100, 8)
-    query = {"eo:cloud_cover": {"lte": percent}} if max_cloud_fraction < 1 else None
+class _Documents(DefaultStacIO):
+    """Reads the documents of a static catalogue, over HTTP as patiently as an API."""
+
+    def __init__(self, signer: Signer) -> None:
+        super().__init__()
+        self._http = PatientIO(signer)
+        self.asked = ""
+
+    def read_text_from_href(self, href: str) -> str:
+        """Read a file or an address."""
+        self.asked = f"GET {public_href(href)}"
+        if href.startswith(("http://", "https://")):
+            return self._http.request(href)
+        return super().read_text_from_href(href)
+
+
+def _from_static(href: str, signer: Signer) -> Iterator[Found]:
+    documents = _Documents(signer)
     try:
-        with warnings.catch_warnings():
-            # pgstac sorts and searches although it does not advertise the conformance class.
-            warnings.filterwarnings("ignore", message=r".*does not conform to (SORT|QUERY|CONTEXT)")
-            client = pystac_client.Client.open(
-                href, stac_io=_PatientIO(max_retries=0, timeout=_TIMEOUT_S)
-            )
-            found = client.search(
-                collections=list(collections) or None,
-                bbox=bbox,
-                datetime=f"{start.isoformat()}T00:00:00Z/{end.isoformat()}T23:59:59.999999Z",
-                query=query,
-                sortby=[
-                    {"field": "properties.datetime", "direction": "asc"},
-                    {"field": "id", "direction": "asc"},
-                ],
-                limit=_PAGE,
-            )
-            return [(raw, None) for raw in found.items_as_dicts()]
-    except (
-        APIError,
-        NotImplementedError,
-        OSError,
-        pystac.STACError,
-        KeyError,
-        ValueError,
-    ) as error:
-        raise _unreachable(href, error) from error
+        catalog = pystac.Catalog.from_file(href, stac_io=documents)
+        for item in catalog.get_items(recursive=True):
+            yield item.to_dict(transform_hrefs=False), item.get_self_href()
+    except (*FAILURES, pystac.STACTypeError) as error:
+        raise unreachable(href, documents.asked, error, signer) from None
 
 
-def _from_static(href: str) -> list[tuple[Mapping[str, JSON], str | None]]:
-    try:
-        catalog = pystac.Catalog.from_file(href)
-        found = list(catalog.get_items(recursive=True))
-    except (OSError, pystac.STACError, pystac.STACTypeError, KeyError, ValueError) as error:
-        raise _unreachable(href, error) from error
-    return [(item.to_dict(transform_hrefs=False), item.get_self_href()) for item in found]
-
-
-def _from_geoparquet(href: str) -> list[tuple[Mapping[str, JSON], str | None]]:
+def _from_geoparquet(href: str, signer: Signer) -> Iterator[Found]:
     base = href if "://" in href else str(Path(href).absolute())
     try:
         found = rustac.read_sync(base)
     except (OSError, rustac.RustacError, ValueError) as error:
-        raise _unreachable(href, error) from error
-    return [(raw, base) for raw in found["features"]]
-
-
-def _unreachable(href: str, error: BaseException) -> CatalogError:
-    detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-    userinfo = urlsplit(href).netloc.rpartition("@")[0] if "://" in href else ""
-    for secret in (href.partition("?")[2], userinfo):
-        detail = detail.replace(secret, "...") if secret else detail
-    return CatalogError(
-        f"catalogue {public_href(href)} could not be searched: {detail}; check the address, that "
-        "the server runs, and the kind of catalogue"
-    )
+        raise unreachable(href, f"GET {public_href(base)}", error, signer) from None
+    yield from ((raw, base) for raw in found["features"])

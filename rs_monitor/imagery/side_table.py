@@ -32,9 +32,13 @@ class SourceEntry(Model):
     datetime: dt.datetime | dt.date | None = Field(
         None, description="acquisition; a time without zone is UTC"
     )
+    stand_in_date: bool = Field(
+        False, description="the stated date is not known to be the acquisition's; items say so"
+    )
     bands: tuple[str, ...] | str | None = Field(
         None, description="names in file order, or a CSV with one row per date of a time stack"
     )
+    sensor: str | None = Field(None, description="sensor table that names the bands in file order")
     band: str | None = Field(None, description="for a time stack: the band all its layers hold")
     index_column: str = Field("band", description="CSV column: layer number, from 1")
     date_column: str = Field("datetime", description="CSV column: date or moment")
@@ -47,8 +51,10 @@ class SourceEntry(Model):
     collection: str | None = None
     platform: str | None = None
     gsd_m: float | None = Field(None, gt=0, description="ground sampling distance, metres")
-    scale: float | None = Field(None, description="reflectance = number * scale + offset")
-    offset: float | None = None
+    scale: float | tuple[float, ...] | None = Field(
+        None, description="reflectance = number * scale + offset; one number, or one a band"
+    )
+    offset: float | tuple[float, ...] | None = None
     nodata: float | None = Field(None, description="value of pixels that were not seen")
     vertical_datum: str | None = Field(None, description="for role dem, e.g. EPSG:5773")
 
@@ -68,15 +74,30 @@ class SourceEntry(Model):
             ((self.scale is None) != (self.offset is None), "give scale and offset together"),
             (self.role != "data" and self.scale is not None, f"a {self.role} has no scale"),
             (
+                self.sensor is not None and (self.bands is not None or self.band is not None),
+                "give sensor or bands, not both",
+            ),
+            (self.stand_in_date and self.datetime is None, "stand_in_date needs a datetime"),
+            (
                 (self.role == "dem") != (self.vertical_datum is not None),
                 "vertical_datum must be given exactly when role is 'dem'",
             ),
         ]
 
+    def calibration(self, index: int) -> tuple[float, float] | None:
+        """Scale and offset of a band, counted from 1; None where the table states none."""
+        if self.scale is None or self.offset is None:
+            return None
+        return _pick(self.scale, index), _pick(self.offset, index)
+
     @property
     def when(self) -> tuple[dt.datetime, bool] | None:
         """Acquisition and whether only its day is known."""
         return None if self.datetime is None else moment(self.datetime)
+
+
+def _pick(value: float | tuple[float, ...], index: int) -> float:
+    return value[index - 1] if isinstance(value, tuple) else value
 
 
 class SideTable(Model):

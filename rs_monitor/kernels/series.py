@@ -8,6 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+NO_LOOK = -1
+"""Index along time where nothing was seen."""
+
 CYCLES_NOT_SEEN = 255
 """Value of :func:`crop_cycles` where no look decides."""
 
@@ -93,6 +96,29 @@ def longest_gap_days(
         last[seen] = day
     np.maximum(longest, np.float32(end) - last, out=longest)
     return longest
+
+
+def nearest_look(seen: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Which look lies nearest to a target.
+
+    Parameters
+    ----------
+    seen : ndarray of bool, shape (time, y, x)
+    distance : ndarray of float32, shape (time,)
+        Of each date, any unit.
+
+    Returns
+    -------
+    ndarray of int32, shape (y, x)
+        Index along time, the earliest of equals; ``NO_LOOK`` where there is none.
+    """
+    index = np.full(seen.shape[1:], NO_LOOK, dtype=np.int32)
+    least = np.full(seen.shape[1:], np.inf, dtype=np.float32)
+    for t, (here, apart) in enumerate(zip(seen, distance, strict=True)):
+        better = here & (apart < least)
+        index[better] = t
+        least[better] = apart
+    return index
 
 
 @njit(nogil=True)

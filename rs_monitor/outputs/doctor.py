@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rs_monitor.errors import ReadError, RunError
+from rs_monitor.errors import CoverageError, ReadError, RunError
+from rs_monitor.findings.statement import require_complete
 from rs_monitor.outputs.digest import file_sha256
-from rs_monitor.outputs.layout import SUMS_NAME, listed_files
+from rs_monitor.outputs.layout import SUMS_NAME, listed_files, stored_plan
 from rs_monitor.outputs.manifest import (
     Manifest,
     OutputRecord,
@@ -15,6 +17,7 @@ from rs_monitor.outputs.manifest import (
     read_manifest,
 )
 from rs_monitor.outputs.products import raster_content, vector_file_content
+from rs_monitor.outputs.vectors import read_layers
 
 _CONTENT: Mapping[str, Callable[[Path], str]] = {
     "raster": raster_content,
@@ -23,7 +26,7 @@ _CONTENT: Mapping[str, Callable[[Path], str]] = {
 
 
 def check_run(path: Path) -> list[str]:
-    """Check status, files, hashes and content digests of a run folder.
+    """Check status, files, hashes, content digests and coverage of a run folder.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ def check_run(path: Path) -> list[str]:
         *_sum_problems(path),
         *(problem for record in manifest.outputs for problem in _output_problems(path, record)),
         *_digest_problems(manifest),
+        *_coverage_problems(path, manifest),
     ]
 
 
@@ -103,6 +107,21 @@ def _content_problems(
     except ReadError as error:
         return [f"{record.path}: cannot be read: {error}"]
     return [] if same else [f"{record.path}: content differs from the manifest's digest"]
+
+
+def _coverage_problems(path: Path, manifest: Manifest) -> list[str]:
+    """Why nothing may be read into what a finished run over zones did not find."""
+    layers = {name: path / record.path for record in manifest.outputs for name in record.layers}
+    try:
+        planned = [zone["zone_id"] for zone in (stored_plan(path) or {}).get("zones", ())]
+        if _status_problems(manifest) or not (planned or "patches" in layers):
+            return []
+        file = layers.get("coverage")
+        table = read_layers(file).get("coverage") if file and file.is_file() else None
+        require_complete(table, planned)
+    except (CoverageError, ReadError, json.JSONDecodeError) as error:
+        return [f"coverage: {error}"]
+    return []
 
 
 def _digest_problems(manifest: Manifest) -> list[str]:

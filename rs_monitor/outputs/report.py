@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import CHANGE_STYLE, Change
+from rs_monitor.findings.statement import clean_statement
 from rs_monitor.outputs import pictures, terms, views
 from rs_monitor.outputs.layout import REPORT_NAME
 from rs_monitor.outputs.manifest import content_digest_of
@@ -65,21 +66,27 @@ class ReportContext:
         Zones with maps.
     patches, findings : GeoDataFrame
         Records of the register.
-    coverage : DataFrame
-        One row per zone.
+    coverage : DataFrame, optional
+        One row per zone; without it the report is refused.
     claims : GeoDataFrame, optional
         Answers to claims of new arable land.
     truth : DataFrame, optional
         For synthetic runs: what was planted beside what was found.
+    planned : collection of str
+        Zones of the plan; each needs its row of coverage.
+    outlines : GeoSeries, optional
+        Zones by id, in the CRS of the patches.
     """
 
     manifest: Mapping[str, Any]
     zones: Sequence[ZoneView]
     patches: gpd.GeoDataFrame
     findings: gpd.GeoDataFrame
-    coverage: pd.DataFrame
+    coverage: pd.DataFrame | None
     claims: gpd.GeoDataFrame | None = None
     truth: pd.DataFrame | None = None
+    planned: Collection[str] = ()
+    outlines: gpd.GeoSeries | None = None
 
 
 def write_report(folder: RunFolder, context: ReportContext) -> Path:
@@ -114,18 +121,31 @@ def render_report(
     -------
     str
         HTML with pictures and style inside; refers to nothing outside itself.
+
+    Raises
+    ------
+    CoverageError
+        If the coverage is missing or incomplete; see :func:`clean_statement`.
     """
+    said = clean_statement(
+        context.coverage,
+        context.patches,
+        planned={*context.planned, *(zone.zone_id for zone in context.zones)},
+        outlines=context.outlines,
+    )
+    coverage = pd.DataFrame(context.coverage)
     patches = views.patch_rows(context.patches, context.findings)
     return _template().render(
         manifest=context.manifest,
         content_digest=content_digest or context.manifest.get("content_digest") or "",
-        summary=views.summary(context.manifest, patches, context.coverage),
+        summary=views.summary(context.manifest, patches, coverage),
+        said=said,
         patches=patches[:TABLE_LIMIT],
         patch_count=len(patches),
         chip_limit=chip_limit,
         chips=_chips(context, patches[:chip_limit]),
         maps=_maps(context, patches),
-        coverage=views.coverage_rows(context.coverage),
+        coverage=views.coverage_rows(coverage, said),
         claims=views.claim_rows(context.claims),
         truth=views.plain_table(context.truth),
         not_evaluated=views.grouped_reasons(context.manifest.get("not_evaluated", ())),

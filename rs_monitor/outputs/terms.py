@@ -65,6 +65,10 @@ _COLUMNS: Mapping[str, str] = {
     "size_class": "面积等级",
     "planted": "已知真值",
     "found": "发现",
+    "detectable_fraction": "可发现变化",
+    "last_look": "末次观测",
+    "doubtful_fraction": "存疑",
+    "shift_m": "配准误差",
 }
 
 PROPOSAL_COLOUR: Mapping[str, str] = {

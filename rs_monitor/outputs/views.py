@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rs_monitor.codes import Measurability, Proposal, Status
+from rs_monitor.findings.statement import CleanStatement
 from rs_monitor.outputs import terms
 
 MU_M2 = 2000.0 / 3.0
@@ -49,6 +50,10 @@ class PatchRow:
     first_date: str
     last_date: str
     looks: str
+    last_look: str
+    doubtful_fraction: float
+    shift_m: float
+    shift_fraction: float
     slope_deg: float
     probability: float
     n_px: int
@@ -97,6 +102,10 @@ def _patch_row(number: int, record: Mapping[str, Any], rules: Sequence[RuleRow])
         first_date=day(record.get("first_date")),
         last_date=day(record.get("last_date")),
         looks=f"{number_or_dash(before)} / {number_or_dash(after)}",
+        last_look=day(record.get("last_look")),
+        doubtful_fraction=_real(record.get("doubtful_fraction")),
+        shift_m=_real(record.get("shift_m")),
+        shift_fraction=_real(record.get("shift_fraction")),
         slope_deg=_real(record.get("slope_deg")),
         probability=_real(record.get("probability")),
         n_px=int(_real(record.get("n_px"), 0.0)),
@@ -210,10 +219,14 @@ def _range(frame: pd.DataFrame, column: str) -> tuple[float, float]:
     return float(frame[column].min()), float(frame[column].max())
 
 
-def coverage_rows(coverage: pd.DataFrame) -> list[dict[str, Any]]:
-    """Coverage by zone, the least seen first."""
+def coverage_rows(coverage: pd.DataFrame, said: CleanStatement) -> list[dict[str, Any]]:
+    """Coverage by zone with what is ``said`` about it, the least seen first."""
     plain = pd.DataFrame(coverage.drop(columns="geometry", errors="ignore"))
-    return _records(plain.sort_values(["seen_fraction", "zone_id"]))
+    zones = {zone.zone_id: zone for zone in said.zones}
+    return [
+        row | {"said": zones[str(row["zone_id"])]}
+        for row in _records(plain.sort_values(["seen_fraction", "zone_id"]))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

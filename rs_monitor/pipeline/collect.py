@@ -19,8 +19,10 @@ from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, NODATA, ClassStyle
 from rs_monitor.config import DetectionRules
 from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.findings.decide import evaluate, propose
+from rs_monitor.findings.detectability import DetectabilityRules
 from rs_monitor.findings.patches import ZoneMaps, delineate
 from rs_monitor.findings.rules import FindingRules
+from rs_monitor.imagery.lost_looks import REASONS
 from rs_monitor.kernels.series import CYCLES_NOT_SEEN
 from rs_monitor.outputs.runfolder import RunFolder
 from rs_monitor.pipeline.plan import Plan, ZonePlan
@@ -42,10 +44,13 @@ class ZoneProducts:
     zone : ZonePlan
     arrays : dict of str to ndarray
         By product; (y, x) or (band, y, x).
+    shift_m : float, optional
+        Uncertainty of the registration between the periods; None = not measured.
     """
 
     zone: ZonePlan
     arrays: dict[str, NDArray[Any]]
+    shift_m: float | None = None
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -60,7 +65,9 @@ class ZoneProducts:
         )
 
 
-def mosaic(zone: ZonePlan, tasks: Iterable[ApplyTask]) -> ZoneProducts:
+def mosaic(
+    zone: ZonePlan, tasks: Iterable[ApplyTask], shift_m: float | None = None
+) -> ZoneProducts:
     """Lay the blocks of one zone side by side.
 
     Parameters
@@ -68,6 +75,8 @@ def mosaic(zone: ZonePlan, tasks: Iterable[ApplyTask]) -> ZoneProducts:
     zone : ZonePlan
     tasks : iterable of ApplyTask
         Those of this zone that were done; ground of the others stays "not seen".
+    shift_m : float, optional
+        Uncertainty of the registration between the periods.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for task in tasks:
@@ -80,7 +89,7 @@ def mosaic(zone: ZonePlan, tasks: Iterable[ApplyTask]) -> ZoneProducts:
         for name, part in ({**observed, **applied}).items():
             if name not in features:
                 _place(arrays, name, part, zone.geobox, at.block.window)
-    return ZoneProducts(zone, arrays)
+    return ZoneProducts(zone, arrays, shift_m)
 
 
 def _place(
@@ -110,6 +119,10 @@ def write_maps(folder: RunFolder, products: ZoneProducts, plan: Plan) -> None:
         _write(folder, products, label, arrays[label], bands, overview="average")
     looks = np.stack([arrays["looks_before"], arrays["looks_after"]])
     _write(folder, products, "clear_looks", looks, ["before", "after"], nodata=None)
+    doubtful = np.stack([arrays["doubtful_before"], arrays["doubtful_after"]])
+    _write(folder, products, "doubtful_looks", doubtful, ["before", "after"], nodata=None)
+    last = np.stack([arrays["last_before"], arrays["last_after"]])
+    _write(folder, products, "last_look_day", last, ["before", "after"])
     gaps = np.stack([arrays["gap_before"], arrays["gap_after"]])
     _write(folder, products, "longest_gap_days", gaps, ["before", "after"])
     _write(folder, products, "change", arrays["change"], ["change"], style=CHANGE_STYLE)
@@ -184,12 +197,30 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         vector_crs=plan.vector_crs,
         middle_look_before=arrays["middle_before"] + plan.config.periods.before.start.toordinal(),
         middle_look_after=arrays["middle_after"] + plan.config.periods.after.start.toordinal(),
+        last_look_before=arrays["last_before"] + plan.config.periods.before.start.toordinal(),
+        last_look_after=arrays["last_after"] + plan.config.periods.after.start.toordinal(),
+        doubtful=doubtful_share(arrays),
+        shift_m=products.shift_m,
     )
 
 
-def zone_patches(products: ZoneProducts, plan: Plan, rules: DetectionRules) -> gpd.GeoDataFrame:
+def doubtful_share(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Share of the looks that were flagged as cloud but kept as ground; NaN without looks."""
+    looks = arrays["looks_before"].astype(np.float32) + arrays["looks_after"]
+    doubtful = arrays["doubtful_before"].astype(np.float32) + arrays["doubtful_after"]
+    share = np.full(looks.shape, np.nan, dtype=np.float32)
+    np.divide(doubtful, looks, out=share, where=looks > 0)
+    return share
+
+
+def zone_patches(
+    products: ZoneProducts,
+    plan: Plan,
+    rules: DetectionRules,
+    shift_rules: DetectabilityRules,
+) -> gpd.GeoDataFrame:
     """Patches of one zone; see :func:`in_zone` for which of them belong to it."""
-    patches = delineate(zone_maps(products, plan), rules)
+    patches = delineate(zone_maps(products, plan), rules, shift_rules)
     outline = gpd.GeoSeries([products.zone.outline], crs=str(products.zone.geobox.crs))
     return in_zone(patches, outline.to_crs(patches.crs).iloc[0], rules.min_patch_px)
 
@@ -280,7 +311,14 @@ def zone_coverage(products: ZoneProducts, rules: DetectionRules, plan: Plan) -> 
     inside = products.inside
     gaps = np.fmax(products.arrays["gap_before"], products.arrays["gap_after"])
     longest = float(np.nanmax(np.where(inside, gaps, np.nan))) if inside.any() else float("nan")
-    return coverage(zone_maps(products, plan), rules, inside=inside, longest_gap_days=longest)
+    lost = products.arrays["lost_before"].astype(np.uint32) + products.arrays["lost_after"]
+    return coverage(
+        zone_maps(products, plan),
+        rules,
+        inside=inside,
+        longest_gap_days=longest,
+        lost_looks=dict(zip(REASONS, lost, strict=True)),
+    )
 
 
 def unseen_coverage(zone: ZonePlan, rules: DetectionRules, plan: Plan) -> pd.DataFrame:
@@ -310,14 +348,14 @@ def decide(
 ) -> Found:
     """Findings and proposals for the patches of all zones, the same ground reported once."""
     reported = gpd.GeoDataFrame(pd.concat(patches, ignore_index=True), crs=plan.vector_crs)
-    together = without_repeats(reported, _outlines(plan))
+    together = without_repeats(reported, zone_outlines(plan))
     layers = {kind: frame.to_crs(plan.vector_crs) for kind, frame in plan.layers.items()}
     findings = evaluate(together, layers, rules, plan.zone_layer)
     proposed = propose(together, findings, layers, rules)
     return Found(proposed, findings, pd.concat(coverages, ignore_index=True))
 
 
-def _outlines(plan: Plan) -> gpd.GeoSeries:
+def zone_outlines(plan: Plan) -> gpd.GeoSeries:
     """Outlines of the planned zones by id, in the CRS of the vectors."""
     moved = [
         gpd.GeoSeries([zone.outline], crs=str(zone.geobox.crs)).to_crs(plan.vector_crs).iloc[0]

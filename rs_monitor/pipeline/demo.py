@@ -22,7 +22,6 @@ from rs_monitor.outputs.raster import write_cog
 from rs_monitor.outputs.vectors import write_layers
 from rs_monitor.pipeline.claims import Verified, verify
 from rs_monitor.pipeline.identity import code_hash
-from rs_monitor.pipeline.measure import Progress
 from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run, silent
 from rs_monitor.pipeline.truth import (
@@ -32,6 +31,7 @@ from rs_monitor.pipeline.truth import (
     false_alarms,
     lookalike_table,
 )
+from rs_monitor.pipeline.work import Progress
 from rs_monitor.synthetic import BANDS, Township, make_township
 
 ITEMS_NAME = "items.parquet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,15 +19,18 @@ from rs_monitor.config import (
     resolve_path,
 )
 from rs_monitor.errors import ConfigError, LayerError, NoObservations
-from rs_monitor.imagery.catalog import ItemSet, SceneItem
+from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
 from rs_monitor.imagery.search import search
+from rs_monitor.imagery.seasons import check_season, pair_by_season
 from rs_monitor.maps.features import BANDS
 from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
 from rs_monitor.pipeline.identity import item_identity
+from rs_monitor.pipeline.rules import load_imagery_rules
 
 LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
 LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
 Bounds = tuple[float, float, float, float]
+DATE_PRECISION = "rs_monitor:datetime_precision"
 EARLIEST, LATEST = dt.date(1970, 1, 1), dt.date(2100, 12, 31)
 
 
@@ -78,7 +81,7 @@ def search_period(
     wanted = list(config.imagery.bands)
     if config.imagery.mask_band is not None:
         wanted.append(config.imagery.mask_band)
-    return search(
+    found = search(
         config.catalog.kind,
         _catalog_href(config, base, data),
         collections=config.catalog.collections,
@@ -87,6 +90,18 @@ def search_period(
         end=period.end,
         max_cloud_fraction=config.imagery.max_cloud_fraction,
         bands=wanted,
+        signing=config.catalog.signing,
+    )
+    return _dated(found)
+
+
+def _dated(found: ItemSet) -> ItemSet:
+    """Refuse scenes whose date is a stand-in: nobody knows which period they show."""
+    undated = {item.id for item in found.items if item.properties.get(DATE_PRECISION) == "unknown"}
+    reason = "its date is not known; give it in the side table and index the folder again"
+    return ItemSet(
+        tuple(item for item in found.items if item.id not in undated),
+        (*found.refused, *(Refusal(item_id, reason) for item_id in sorted(undated))),
     )
 
 
@@ -107,6 +122,7 @@ def find_dem(
         end=LATEST,
         max_cloud_fraction=1.0,
         bands=["dem"],
+        signing=config.catalog.signing,
     )
     if not found.items:
         raise NoObservations(
@@ -138,7 +154,7 @@ def input_digests(
         digests["dem"] = file_sha256(dem)
     elif dem is not None:
         digests["dem"] = fingerprint([item_identity(item) for item in dem])
-    for role in ("detection", "findings"):
+    for role in ("detection", "findings", "imagery"):
         digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests
 
@@ -173,3 +189,24 @@ def missing_products(config: RunConfig) -> list[tuple[str, str]]:
     if config.claims is None:
         missing.append(("claims", "no claims given"))
     return missing
+
+
+def season_warnings(
+    config: RunConfig, base: Path, before: Sequence[SceneItem], after: Sequence[SceneItem]
+) -> list[str]:
+    """Tell when what changes between the periods may be the season alone."""
+    rules = load_imagery_rules(config.rules.imagery, base).season
+    periods = config.periods
+    check = check_season(
+        (periods.before.start, periods.before.end), (periods.after.start, periods.after.end), rules
+    )
+    if not check.same:
+        return [check.reason]
+    days = [[item.datetime.date() for item in items] for items in (before, after)]
+    if pair_by_season(days[0], days[1], rules):
+        return []
+    return [
+        f"got {len(before)} scenes before and {len(after)} after, none within "
+        f"{rules.max_apart_days} days of the year of another; needed the same season in both "
+        "periods; read crops that come and go as a season, not as a change"
+    ]

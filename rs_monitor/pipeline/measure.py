@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_monitor.cluster import Outcome, Pool, run_tasks
 from rs_monitor.codes import CodeSystem
-from rs_monitor.config import DetectionRules, IrMad, LandCoverSettings
+from rs_monitor.config import IrMad, LandCoverSettings
 from rs_monitor.errors import NoObservations
 from rs_monitor.grid import Block
 from rs_monitor.kernels.change import MadTransform, Moments
@@ -27,19 +26,17 @@ from rs_monitor.maps.land_cover import (
     survey_labels,
     train_forest,
 )
-from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.outputs.digest import array_digest, fingerprint
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
+from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.tasks import (
     APPLY,
     OBSERVE,
     ApplyTask,
-    BlockTask,
     HistogramTask,
     MomentsTask,
     ObserveTask,
-    Receipt,
     SampleTask,
     apply_block,
     histogram_block,
@@ -47,85 +44,20 @@ from rs_monitor.pipeline.tasks import (
     observe_block,
     sample_block,
 )
-
-T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Told of every block that ends."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Report ``done`` of ``total`` blocks of a stage."""
-
-
-@dataclass
-class Ledger:
-    """What the tasks of a run reported.
-
-    Attributes
-    ----------
-    blocks : list of (str, str, str, str or None)
-        Zone, stage, block, and why it was computed; None = reused.
-    failures : list of (str, str, str)
-        Zone, item or block, and what happened.
-    fitted : dict of str to dict
-        Parameters fitted per zone, for the manifest.
-    """
-
-    blocks: list[tuple[str, str, str, str | None]] = field(default_factory=list)
-    failures: list[tuple[str, str, str]] = field(default_factory=list)
-    fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def note(self, receipt: Receipt, stage: str) -> None:
-        """Take down one receipt."""
-        self.blocks.append((receipt.zone_id, stage, receipt.block, receipt.reason))
-        for item, why in receipt.failures:
-            self.failures.append((receipt.zone_id, item, why))
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every stage of a run shares.
-
-    Attributes
-    ----------
-    plan : Plan
-    store : BlockStore
-    pool : Pool
-    rules : DetectionRules
-    progress : Progress
-    ledger : Ledger
-    """
-
-    plan: Plan
-    store: BlockStore
-    pool: Pool
-    rules: DetectionRules
-    progress: Progress
-    ledger: Ledger
-
-    def stage(
-        self, name: str, function: Callable[[Any], T], tasks: Sequence[Any]
-    ) -> list[Outcome[T]]:
-        """Run one stage and report its progress."""
-        done = 0
-
-        def tick(_: Any) -> None:
-            nonlocal done
-            done += 1
-            self.progress(name, done, len(tasks))
-
-        return run_tasks(self.pool, function, tasks, tick)
-
+from rs_monitor.pipeline.work import Work, block_task, values_of
 
 Observed = Mapping[str, Mapping[Block, str]]
 """Blocks that could be read, by zone, each with the fingerprint it was stored under."""
 
 
-def observe(work: Work) -> Observed:
+def observe(work: Work, scenes: Mapping[str, Inspected]) -> Observed:
     """Read every block of every zone; name the blocks that could not be read."""
     config = work.plan.config
-    tasks = [_observe_task(work, zone, block) for zone in work.plan.zones for block in zone.blocks]
+    tasks = [
+        _observe_task(work, zone, block, scenes.get(zone.zone_id, Inspected()))
+        for zone in work.plan.zones
+        for block in zone.blocks
+    ]
     outcomes = work.stage("observe", observe_block, tasks)
     usable: dict[str, dict[Block, str]] = {zone.zone_id: {} for zone in work.plan.zones}
     for task, outcome in zip(tasks, outcomes, strict=True):
@@ -140,23 +72,22 @@ def observe(work: Work) -> Observed:
     return usable
 
 
-def _observe_task(work: Work, zone: ZonePlan, block: Block) -> ObserveTask:
+def _observe_task(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) -> ObserveTask:
     config = work.plan.config
+    mark = _observe_print(work, zone, block, scenes)
     return ObserveTask(
-        at=_at(work, zone, block, fingerprint=_observe_print(work, zone, block)),
+        at=block_task(work, zone, block, fingerprint=mark),
         before=zone.before,
         after=zone.after,
-        imagery=config.imagery,
+        reading=work.reading(scenes.applied, scenes.light),
         periods=config.periods,
         rules=work.rules,
-        chunk_px=config.cluster.chunk_px,
         skip_broken=config.on_failure == "record",
         with_features=config.land_cover is not None,
-        dem=work.plan.dem,
     )
 
 
-def _observe_print(work: Work, zone: ZonePlan, block: Block) -> str:
+def _observe_print(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) -> str:
     config = work.plan.config
     return fingerprint(
         {
@@ -171,6 +102,9 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block) -> str:
             "imagery": config.imagery.model_dump(mode="json"),
             "periods": config.periods.model_dump(mode="json"),
             "rules": work.rules.model_dump(mode="json"),
+            "imagery_rules": work.imagery_rules.model_dump(mode="json"),
+            "shifts": {item: list(shift) for item, shift in scenes.applied.items()},
+            "light": scenes.light_record,
             "features": config.land_cover is not None,
             "dem": work.plan.inputs.get("dem"),
         }
@@ -225,22 +159,6 @@ def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
     return fitted
 
 
-def _at(
-    work: Work, zone: ZonePlan, block: Block, *, fingerprint: str = "", observed: str = ""
-) -> BlockTask:
-    return BlockTask(work.store, zone.zone_id, zone.geobox, block, fingerprint, observed)
-
-
-def _values(outcomes: Sequence[Outcome[T]]) -> list[T]:
-    values = []
-    for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
-        if outcome.value is not None:
-            values.append(outcome.value)
-    return values
-
-
 def _fit_irmad(
     work: Work,
     zone: ZonePlan,
@@ -252,10 +170,10 @@ def _fit_irmad(
 
     def measure_about(origin: NDArray[np.float64], transform: MadTransform | None) -> Moments:
         tasks = [
-            MomentsTask(_at(work, zone, block, observed=mark), origin, transform)
+            MomentsTask(block_task(work, zone, block, observed=mark), origin, transform)
             for block, mark in blocks.items()
         ]
-        parts = _values(work.stage(f"fit {zone.zone_id}", moments_block, tasks))
+        parts = values_of(work.stage(f"fit {zone.zone_id}", moments_block, tasks))
         return sum(parts[1:], parts[0])
 
     first = measure_about(np.zeros(2 * bands), None)
@@ -288,10 +206,10 @@ def _irmad_threshold(
     transform: MadTransform,
 ) -> float:
     tasks = [
-        HistogramTask(_at(work, zone, block, observed=mark), transform)
+        HistogramTask(block_task(work, zone, block, observed=mark), transform)
         for block, mark in blocks.items()
     ]
-    parts = _values(work.stage(f"fit {zone.zone_id}", histogram_block, tasks))
+    parts = values_of(work.stage(f"fit {zone.zone_id}", histogram_block, tasks))
     try:
         return two_means(np.sum(parts, axis=0))
     except ValueError as error:
@@ -307,14 +225,14 @@ def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestM
         labels = _zone_labels(work.plan, zone)
         tasks += [
             SampleTask(
-                at=_at(work, zone, block, observed=mark),
+                at=block_task(work, zone, block, observed=mark),
                 labels=labels[block.window],
                 per_class=settings.samples_per_class,
                 seed=settings.seed,
             )
             for block, mark in usable[zone.zone_id].items()
         ]
-    parts: list[Samples] = _values(work.stage("sample", sample_block, tasks))
+    parts: list[Samples] = values_of(work.stage("sample", sample_block, tasks))
     pooled = pool_samples(parts, settings.samples_per_class)
     work.progress("train", 0, 1)
     model = train_forest(pooled, feature_names(), trees=settings.trees, seed=settings.seed)
@@ -343,7 +261,7 @@ def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[Ap
         if zone.zone_id in fitted
         for block, observed in usable[zone.zone_id].items()
     ]
-    for receipt in _values(work.stage("apply", apply_block, tasks)):
+    for receipt in values_of(work.stage("apply", apply_block, tasks)):
         work.ledger.note(receipt, APPLY)
     return tasks
 
@@ -360,7 +278,7 @@ def _apply_task(
         }
     )
     return ApplyTask(
-        at=_at(work, zone, block, fingerprint=mark, observed=observed),
+        at=block_task(work, zone, block, fingerprint=mark, observed=observed),
         rules=work.rules,
         transform=fitted.transform,
         threshold=fitted.threshold,

@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from shapely.geometry import box, shape
@@ -32,6 +33,7 @@ from rs_monitor.pipeline.inputs import (
     read_zones,
     require_bands,
     search_period,
+    season_warnings,
 )
 
 ZONE_MARGIN_M = 200.0
@@ -94,6 +96,8 @@ class Plan:
         Digest of every rule file, vector layer and DEM the job names.
     not_evaluated : tuple of (str, str)
         Products that cannot be made, and why.
+    warnings : tuple of str
+        What a user should know before the job runs.
     """
 
     config: RunConfig
@@ -107,6 +111,7 @@ class Plan:
     dem: Path | tuple[SceneItem, ...] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     not_evaluated: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -132,6 +137,7 @@ class Plan:
             "zones": [zone_summary(zone, self.config) for zone in self.zones],
             "refused": [{"item": r.item_id, "reason": r.reason} for r in self.refused],
             "not_evaluated": [{"product": p, "reason": r} for p, r in self.not_evaluated],
+            "warnings": list(self.warnings),
         }
 
 
@@ -224,6 +230,7 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         dem=dem,
         inputs=input_digests(config, zones, layers, dem, base),
         not_evaluated=tuple(missing_products(config)),
+        warnings=tuple(season_warnings(config, base, before.items, after.items)),
     )
 
 
@@ -239,6 +246,7 @@ def _plan_zones(
     crs = _zone_crs((*before, *after), vector_crs)
     anchor = _anchor((*before, *after), crs)
     outlines = zones.to_crs(crs)
+    early, late = _Footprints.of(before), _Footprints.of(after)
     planned = []
     for zone_id, name, outline in zip(
         zones["zone_id"], zones["name"], outlines.geometry, strict=True
@@ -252,8 +260,8 @@ def _plan_zones(
                 geobox=geobox,
                 blocks=_blocks(str(zone_id), geobox, config.grid.block_px),
                 outline=outline,
-                before=_meeting(before, geobox),
-                after=_meeting(after, geobox),
+                before=early.meeting(geobox),
+                after=late.meeting(geobox),
             )
         )
     return tuple(planned)
@@ -320,6 +328,19 @@ def _anchor(items: Sequence[SceneItem], crs: str) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def _meeting(items: Sequence[SceneItem], geobox: GeoBox) -> tuple[SceneItem, ...]:
-    ground = geobox.geographic_extent.geom
-    return tuple(item for item in items if shape(dict(item.footprint)).intersects(ground))
+@dataclass(frozen=True)
+class _Footprints:
+    """Scenes of a period with a tree over their footprints."""
+
+    items: Sequence[SceneItem]
+    tree: shapely.STRtree
+
+    @classmethod
+    def of(cls, items: Sequence[SceneItem]) -> _Footprints:
+        return cls(items, shapely.STRtree([shape(dict(item.footprint)) for item in items]))
+
+    def meeting(self, geobox: GeoBox) -> tuple[SceneItem, ...]:
+        """Scenes whose footprint meets a grid, in their order."""
+        ground = geobox.geographic_extent.geom
+        places = self.tree.query(ground, predicate="intersects")
+        return tuple(self.items[place] for place in sorted(places))

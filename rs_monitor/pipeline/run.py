@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -15,6 +17,8 @@ from rs_monitor.config import DetectionRules, find_rules, load_table
 from rs_monitor.errors import NoObservations
 from rs_monitor.findings.decide import missing_inputs
 from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.findings.statement import clean_statement
+from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.outputs.catalog import write_catalog
 from rs_monitor.outputs.manifest import Manifest
 from rs_monitor.outputs.report import ReportContext, ZoneView, write_report
@@ -27,11 +31,16 @@ from rs_monitor.pipeline.collect import (
     unseen_coverage,
     write_maps,
     zone_coverage,
+    zone_outlines,
     zone_patches,
 )
-from rs_monitor.pipeline.measure import Ledger, Observed, Progress, Work, apply, fit, observe
+from rs_monitor.pipeline.inspect import inspect
+from rs_monitor.pipeline.judge import Inspected
+from rs_monitor.pipeline.measure import Observed, apply, fit, observe
 from rs_monitor.pipeline.plan import Plan
+from rs_monitor.pipeline.rules import ImageryRules, load_imagery_rules
 from rs_monitor.pipeline.tasks import ApplyTask
+from rs_monitor.pipeline.work import Ledger, Progress, Work
 from rs_monitor.register.store import Register
 
 log = logging.getLogger(__name__)
@@ -69,7 +78,7 @@ def open_run(plan: Plan, out: Path, config_text: str) -> RunFolder:
     """Create the run folder of a plan, or take up the one that is there."""
     paths = {
         f"{role}.toml": find_rules(getattr(plan.config.rules, role), plan.base)
-        for role in ("detection", "findings")
+        for role in ("detection", "findings", "imagery")
     }
     folder = RunFolder.open(
         out,
@@ -104,6 +113,7 @@ def _record_inputs(folder: RunFolder, plan: Plan) -> None:
         folder.add_vector("dem", plan.dem)
     if plan.config.dem is not None:
         folder.add_step("dem", plan.config.dem.model_dump())
+    folder.add_step("plan", warnings=plan.warnings)
     for product, reason in plan.not_evaluated:
         folder.not_evaluated(product, reason)
 
@@ -137,10 +147,12 @@ def run(
     Register(register_path(plan, out)).require_ready(plan.vector_crs)
     with open_run(plan, out, config_text) as folder:
         ledger = Ledger()
-        tasks = _compute(plan, folder, progress, ledger)
-        products = _mosaics(plan, tasks)
-        found = _collect(plan, folder, products, progress)
+        imagery_rules = load_imagery_rules(plan.config.rules.imagery, plan.base)
+        computed = _compute(plan, folder, imagery_rules, progress, ledger)
+        products = _mosaics(plan, computed)
+        found = _collect(plan, folder, products, imagery_rules, progress)
         _record_ledger(folder, ledger)
+        _state(plan, folder, found)
         _register(plan, folder, found, out)
         write_catalog(folder, scenes_by_zone(plan))
         write_report(folder, report_context(folder, plan, products, found, truth))
@@ -148,7 +160,29 @@ def run(
     return Run(out, manifest, found)
 
 
-def _compute(plan: Plan, folder: RunFolder, progress: Progress, ledger: Ledger) -> list[ApplyTask]:
+@dataclass(frozen=True)
+class Computed:
+    """Blocks of a run, and what its scenes are like.
+
+    Attributes
+    ----------
+    tasks : list of ApplyTask
+        Those that were done.
+    scenes : dict of str to Inspected
+        By zone.
+    """
+
+    tasks: list[ApplyTask]
+    scenes: dict[str, Inspected]
+
+
+def _compute(
+    plan: Plan,
+    folder: RunFolder,
+    imagery_rules: ImageryRules,
+    progress: Progress,
+    ledger: Ledger,
+) -> Computed:
     cluster = plan.config.cluster
     with open_pool(
         cluster.kind,
@@ -158,33 +192,42 @@ def _compute(plan: Plan, folder: RunFolder, progress: Progress, ledger: Ledger) 
     ) as pool:
         folder.set_cluster(**pool.shape())
         rules = load_detection_rules(plan)
-        work = Work(plan, folder.blocks, pool, rules, progress, ledger)
-        observed: Observed = observe(work)
+        work = Work(plan, folder.blocks, pool, rules, imagery_rules, progress, ledger)
+        scenes = inspect(work)
+        observed: Observed = observe(work, scenes)
         if not any(observed.values()):
             raise NoObservations(
                 f"got no readable block ({len(ledger.failures)} failures, the first: "
                 f"{ledger.failures[0][2] if ledger.failures else 'none'}); needed at least one; "
                 "check that the imagery can be reached"
             )
-        return apply(work, observed, fit(work, observed))
+        return Computed(apply(work, observed, fit(work, observed)), scenes)
 
 
-def _mosaics(plan: Plan, tasks: list[ApplyTask]) -> list[ZoneProducts]:
+def _mosaics(plan: Plan, computed: Computed) -> list[ZoneProducts]:
     by_zone: dict[str, list[ApplyTask]] = defaultdict(list)
-    for task in tasks:
+    for task in computed.tasks:
         by_zone[task.at.zone_id].append(task)
-    return [mosaic(zone, by_zone[zone.zone_id]) for zone in plan.zones if by_zone[zone.zone_id]]
+    return [
+        mosaic(zone, by_zone[zone.zone_id], computed.scenes.get(zone.zone_id, Inspected()).shift_m)
+        for zone in plan.zones
+        if by_zone[zone.zone_id]
+    ]
 
 
 def _collect(
-    plan: Plan, folder: RunFolder, products: list[ZoneProducts], progress: Progress
+    plan: Plan,
+    folder: RunFolder,
+    products: list[ZoneProducts],
+    imagery_rules: ImageryRules,
+    progress: Progress,
 ) -> Found:
     rules = load_detection_rules(plan)
     finding_rules = load_finding_rules(find_rules(plan.config.rules.findings, plan.base))
     patches, coverages = [], []
     for done, zone in enumerate(products, start=1):
         write_maps(folder, zone, plan)
-        patches.append(zone_patches(zone, plan, rules))
+        patches.append(zone_patches(zone, plan, rules, imagery_rules.detectability))
         coverages.append(zone_coverage(zone, rules, plan))
         progress("collect", done, len(products))
     made = {zone.zone.zone_id for zone in products}
@@ -209,13 +252,48 @@ def _inputs_at_hand(plan: Plan) -> set[str]:
     return set(plan.layers) | {name for name, there in given.items() if there}
 
 
+def _state(plan: Plan, folder: RunFolder, found: Found) -> None:
+    """Record what may be said where nothing was found; refused without complete coverage."""
+    statement = clean_statement(
+        found.coverage,
+        found.patches,
+        planned=[zone.zone_id for zone in plan.zones],
+        outlines=zone_outlines(plan),
+    )
+    zones = {zone.zone_id: zone.text for zone in statement.zones}
+    folder.add_step("statement", {"run": statement.text, "zones": zones})
+
+
 def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
+    folder.add_step(
+        "inspect",
+        ledger.inspected,
+        warnings=[f"zone {zone_id}: {text}" for zone_id, text in ledger.warnings],
+    )
+    folder.add_step("read", {"healed": healed_reads(ledger.incidents)})
     for zone_id, fitted in ledger.fitted.items():
         folder.set_fitted(zone_id, fitted)
     for zone_id, what, why in ledger.failures:
         folder.add_failure(what, why, zone=zone_id)
     for zone_id, stage, block, reason in ledger.blocks:
         folder.note_block(zone_id, stage, block, reason)
+
+
+def healed_reads(incidents: Iterable[ReadIncident]) -> list[dict[str, Any]]:
+    """Reads that had to be repeated, summed by item and band."""
+    found: dict[tuple[str, str], list[ReadIncident]] = defaultdict(list)
+    for incident in incidents:
+        found[incident.item_id, incident.band].append(incident)
+    return [
+        {
+            "item": item,
+            "band": band,
+            "reads": len(met),
+            "attempts": max(incident.attempts for incident in met),
+            "reasons": sorted({incident.reason for incident in met}),
+        }
+        for (item, band), met in sorted(found.items())
+    ]
 
 
 def register_path(plan: Plan, out: Path) -> Path:
@@ -244,6 +322,8 @@ def report_context(
         patches=found.patches,
         findings=found.findings,
         coverage=found.coverage,
+        planned=[zone.zone_id for zone in plan.zones],
+        outlines=zone_outlines(plan),
         claims=claims,
         truth=truth,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import dask.config
 import numpy as np
@@ -14,19 +14,20 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.config import DetectionRules, ImagerySettings, Period, Periods
+from rs_monitor.config import DetectionRules, Period, Periods
 from rs_monitor.errors import ReadError, RunError
 from rs_monitor.grid import Block
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.composites import (
     clear_looks,
+    composite,
+    last_look,
     longest_gap,
-    median_composite,
     middle_look,
     only_clear,
 )
-from rs_monitor.imagery.load import load_cube, load_dem, mosaic_dem, to_reflectance
-from rs_monitor.imagery.masks import clear_mask
+from rs_monitor.imagery.incidents import ReadIncident, recorded_reads
+from rs_monitor.imagery.lost_looks import lost_looks
 from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
 from rs_monitor.kernels.series import crop_cycles
 from rs_monitor.kernels.threshold import histogram
@@ -43,6 +44,8 @@ from rs_monitor.maps.land_cover import (
 )
 from rs_monitor.maps.terrain import slope
 from rs_monitor.outputs.blocks import BlockStore
+from rs_monitor.pipeline.looks import Reading, looks_at
+from rs_monitor.pipeline.relief import elevation
 
 OBSERVE, APPLY = "observe", "apply"
 DEM_MARGIN_PX = 1
@@ -101,6 +104,35 @@ class BlockTask:
         return arrays
 
 
+class Droppable(Protocol):
+    """A task on some items that can go on without one of them."""
+
+    @property
+    def skip_broken(self) -> bool:
+        """Whether the task may leave items out."""
+
+    def without(self, item_id: str | None) -> Self | None:
+        """The task without one item; None when that leaves nothing to do."""
+
+
+Task = TypeVar("Task", bound=Droppable)
+Failures = list[tuple[str, str]]
+
+
+def without_broken(task: Task, work: Callable[[Task], Arrays]) -> tuple[Arrays, Failures]:
+    """Do a task; where an item cannot be read leave it out, name it and try again."""
+    failures: Failures = []
+    while True:
+        try:
+            return work(task), failures
+        except ReadError as error:
+            remaining = task.without(error.item_id) if task.skip_broken else None
+            if remaining is None:
+                raise
+            failures.append((str(error.item_id), str(error)))
+            task = remaining
+
+
 @dataclass(frozen=True)
 class ObserveTask:
     """Read both periods of one block."""
@@ -108,13 +140,20 @@ class ObserveTask:
     at: BlockTask
     before: tuple[SceneItem, ...]
     after: tuple[SceneItem, ...]
-    imagery: ImagerySettings
+    reading: Reading
     periods: Periods
     rules: DetectionRules
-    chunk_px: int
     skip_broken: bool
     with_features: bool
-    dem: Path | tuple[SceneItem, ...] | None
+
+    def without(self, item_id: str | None) -> Self | None:
+        """The task without one item; None when a period would have no scene left."""
+        before = tuple(item for item in self.before if item.id != item_id)
+        after = tuple(item for item in self.after if item.id != item_id)
+        dropped = len(before) + len(after) < len(self.before) + len(self.after)
+        if not dropped or not before or not after:
+            return None
+        return replace(self, before=before, after=after)
 
 
 @dataclass(frozen=True)
@@ -130,6 +169,8 @@ class Receipt:
         Why the block was computed; None = it was reused.
     failures : tuple of (str, str)
         Items left out and why.
+    incidents : tuple of ReadIncident
+        Reads that succeeded only when they were repeated.
     """
 
     zone_id: str
@@ -137,49 +178,33 @@ class Receipt:
     mark: str
     reason: str | None
     failures: tuple[tuple[str, str], ...] = ()
+    incidents: tuple[ReadIncident, ...] = ()
+
+
+def stored(task: Task, at: BlockTask, stage: str, work: Callable[[Task], Arrays]) -> Receipt:
+    """Do the task of a stage and store its block; reuse the block if it is valid."""
+    reason = at.reason_to_compute(stage)
+    if reason is None:
+        return Receipt(at.zone_id, at.block.name, at.fingerprint, None)
+    with recorded_reads() as incidents:
+        arrays, failures = without_broken(task, work)
+    # a block with an item left out must be tried again by the next run
+    left_out = ",".join(item for item, _ in failures)
+    mark = f"{at.fingerprint} without {left_out}" if left_out else at.fingerprint
+    at.save(stage, arrays, mark)
+    return Receipt(at.zone_id, at.block.name, mark, reason, tuple(failures), tuple(incidents))
 
 
 def observe_block(task: ObserveTask) -> Receipt:
     """Read, mask and summarise both periods of one block; reuse the block if it is valid."""
-    at = task.at
-    reason = at.reason_to_compute(OBSERVE)
-    if reason is None:
-        return Receipt(at.zone_id, at.block.name, at.fingerprint, None)
-    arrays, failures = _observe_without_broken(task)
-    # a block with an item left out must be tried again by the next run
-    left_out = ",".join(item for item, _ in failures)
-    mark = f"{at.fingerprint} without {left_out}" if left_out else at.fingerprint
-    at.save(OBSERVE, arrays, mark)
-    return Receipt(at.zone_id, at.block.name, mark, reason, tuple(failures))
-
-
-def _observe_without_broken(task: ObserveTask) -> tuple[Arrays, list[tuple[str, str]]]:
-    failures: list[tuple[str, str]] = []
-    while True:
-        try:
-            return _observe(task), failures
-        except ReadError as error:
-            remaining = _without(task, error.item_id) if task.skip_broken else None
-            if remaining is None:
-                raise
-            failures.append((str(error.item_id), str(error)))
-            task = remaining
-
-
-def _without(task: ObserveTask, item_id: str | None) -> ObserveTask | None:
-    before = tuple(item for item in task.before if item.id != item_id)
-    after = tuple(item for item in task.after if item.id != item_id)
-    dropped = len(before) + len(after) < len(task.before) + len(task.after)
-    if item_id is None or not dropped or not before or not after:
-        return None
-    return replace(task, before=before, after=after)
+    return stored(task, task.at, OBSERVE, _observe)
 
 
 def _observe(task: ObserveTask) -> Arrays:
     graph: dict[str, xr.DataArray] = {}
     for label in ("before", "after"):
         graph |= _period_graph(task, label)
-    if task.dem is not None:
+    if task.reading.dem is not None:
         graph["slope_deg"] = _slope_graph(task)
     names = list(graph)
     with dask.config.set(scheduler="synchronous"):
@@ -189,29 +214,24 @@ def _observe(task: ObserveTask) -> Arrays:
 
 def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
     period: Period = getattr(task.periods, label)
-    settings = task.imagery
-    bands = list(settings.bands)
-    masks = [] if settings.mask_band is None else [settings.mask_band]
-    cube = load_cube(
-        getattr(task, label),
-        geobox=task.at.geobox,
-        bands=bands + masks,
-        resampling=settings.resampling,
-        chunk_px=task.chunk_px,
-        window=task.at.block.window,
-    )
-    clear = clear_mask(cube, kind=settings.mask, band=settings.mask_band, spectral_bands=bands)
-    values = (
-        to_reflectance(cube, bands) if settings.quantity == "reflectance" else _raw(cube, bands)
-    )
-    composite = [
-        median_composite(values[band], clear, min_looks=task.rules.min_looks) for band in bands
-    ]
+    settings = task.reading.imagery
+    looks = looks_at(getattr(task, label), task.at.geobox, task.at.block, task.reading)
+    values, clear = looks.values, looks.clear
     graph = {
-        label: xr.concat(composite, dim="band", coords="minimal", compat="override"),
+        label: composite(
+            values,
+            clear,
+            bands=settings.bands,
+            method=settings.composite,
+            min_looks=task.rules.min_looks,
+            target_day=_middle(period) if settings.composite == "best_pixel" else None,
+        ),
         f"looks_{label}": clear_looks(clear),
+        f"doubtful_{label}": clear_looks(looks.doubtful),
+        f"lost_{label}": lost_looks(looks.reason),
         f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
         f"middle_{label}": middle_look(clear, start=period.start),
+        f"last_{label}": last_look(clear, start=period.start),
     }
     if task.with_features:
         graph[f"features_{label}"] = season_features(
@@ -221,14 +241,8 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
     return graph
 
 
-def _raw(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
-    """Source numbers as float32, nodata as NaN, nothing scaled."""
-    raw = {}
-    for band in bands:
-        nodata = cube[band].attrs.get("nodata")
-        values = cube[band].astype(np.float32)
-        raw[band] = values if nodata is None else values.where(cube[band] != nodata)
-    return xr.Dataset(raw, attrs={"quantity": "dn"})
+def _middle(period: Period) -> dt.date:
+    return period.start + (period.end - period.start) // 2
 
 
 def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> xr.DataArray:
@@ -249,12 +263,8 @@ def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> x
 def _slope_graph(task: ObserveTask) -> xr.DataArray:
     """Slope of the block, its DEM read with a margin so that blocks leave no seams."""
     padded = task.at.geobox[task.at.block.window].pad(DEM_MARGIN_PX)
-    if isinstance(task.dem, Path):
-        dem = load_dem(task.dem, geobox=padded)
-    else:
-        dem = mosaic_dem(task.dem or (), geobox=padded)
     inner = slice(DEM_MARGIN_PX, -DEM_MARGIN_PX)
-    return slope(dem, padded)[inner, inner]
+    return slope(elevation(task.reading.dem, padded), padded)[inner, inner]
 
 
 @dataclass(frozen=True)

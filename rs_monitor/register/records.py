@@ -82,8 +82,17 @@ PATCH: Schema = (
     Column("looks_after", "int", "clear looks after: 10th percentile over the pixels"),
     Column("slope_deg", "float", "mean slope; NaN without a DEM"),
     Column("scene_ids", "text", "scenes used, joined by ;"),
+    Column(
+        "last_look", "text", "last clear look: 10th percentile over the pixels; empty = unknown"
+    ),
+    Column("doubtful_fraction", "float", "share kept as ground though a mask called it cloud"),
+    Column("shift_m", "float", "uncertainty of the registration; NaN = not measured"),
+    Column("shift_fraction", "float", "share of the patch within shift_m of its edge"),
 )
 """What delineation knows about a patch."""
+
+LATER = frozenset({"last_look", "doubtful_fraction", "shift_m", "shift_fraction"})
+"""Columns that records of earlier versions lack; they read as empty text or NaN."""
 
 PROPOSED_PATCH: Schema = (
     *PATCH,
@@ -128,6 +137,14 @@ COVERAGE: Schema = (
     Column("looks_after_median", "float", "median clear looks after"),
     Column("longest_gap_days", "float", "longest time without a clear look; NaN = not known"),
     Column("limit_m2", "float", "smallest patch the sensor can measure here"),
+    Column("detectable_fraction", "float", "share of the zone where a change of limit_m2 shows"),
+    Column("detectable_m2", "float", "area where a change of limit_m2 would have been detected"),
+    Column("covers_from", "text", "wherever detectable, a change after this day would show"),
+    Column("covers_until", "text", "wherever detectable, a change before this day would show"),
+    Column("last_look_before", "text", "last clear look before: median; empty = unknown"),
+    Column("last_look_after", "text", "last clear look after: median; empty = unknown"),
+    Column("doubtful_fraction", "float", "seen share kept though a mask called it cloud"),
+    Column("not_seen_because", "text", "what cost the looks of ground not seen; empty = unknown"),
 )
 """How well a zone was seen."""
 
@@ -192,6 +209,21 @@ def record_frame(
     }
     shapes = gpd.GeoSeries(np.asarray(list(geometry), dtype=object), crs=crs)
     return gpd.GeoDataFrame(data, geometry=shapes, crs=crs)
+
+
+def with_later_columns(frame: gpd.GeoDataFrame, schema: Schema) -> gpd.GeoDataFrame:
+    """Add the columns of :data:`LATER` that a frame lacks, as empty text or NaN.
+
+    Parameters
+    ----------
+    frame : GeoDataFrame
+        Records of this version or an earlier one.
+    schema : Schema
+        Columns wanted; the order of those the frame has stays.
+    """
+    lacking = [c for c in schema if c.name in LATER and c.name not in frame]
+    empty = {c.name: "" if c.type == "text" else np.nan for c in lacking}
+    return frame.assign(**empty) if empty else frame
 
 
 def _checked(frame: gpd.GeoDataFrame, schema: Schema, *, key: str, what: str) -> gpd.GeoDataFrame:

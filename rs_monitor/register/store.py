@@ -19,10 +19,12 @@ from rs_monitor.errors import RunError, UnsuitableCRS
 from rs_monitor.register.locking import exclusive
 from rs_monitor.register.records import (
     FINDING,
+    LATER,
     PROPOSED_PATCH,
     Schema,
     check_findings,
     check_patches,
+    with_later_columns,
 )
 
 RUN_ID: Final = "run_id"
@@ -39,6 +41,11 @@ class Register:
     ----------
     path : Path
         GeoPackage; made by the first :meth:`record_run`.
+
+    Notes
+    -----
+    Rows of an earlier version read with its missing columns empty
+    (:data:`rs_monitor.register.records.LATER`); the next :meth:`record_run` writes them so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,14 +62,16 @@ class Register:
         Raises
         ------
         RunError
-            If its folder cannot be written to, another writer holds it, or it is no register.
+            If its folder cannot be written to, another writer holds it, it is no register, or one
+            of another version that cannot be carried over.
         UnsuitableCRS
             If it holds another CRS.
         """
         try:
             with exclusive(self.path):
                 if self.path.exists():
-                    self._require_crs(self._layer("patches", None), crs)
+                    for name in _SCHEMAS:
+                        self._require_crs(self._layer(name, None), crs)
         except (OSError, sqlite3.Error) as error:
             raise RunError(
                 f"got register {self.path}, which cannot be opened ({error}); needed a file in a "
@@ -159,9 +168,19 @@ class Register:
     def _layer(self, name: str, run_id: str | None) -> gpd.GeoDataFrame:
         if not self.path.exists():
             raise RunError(f"got no register at {self.path.name}; needed one; record a run first")
-        rows = gpd.GeoDataFrame(self._read(name))
+        rows = self._in_this_version(name, gpd.GeoDataFrame(self._read(name)))
         kept = rows if run_id is None else rows[rows[RUN_ID] == run_id]
         return kept.reset_index(drop=True)
+
+    def _in_this_version(self, name: str, rows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        lacking = [c.name for c in _SCHEMAS[name] if c.name not in rows and c.name not in LATER]
+        if lacking:
+            raise RunError(
+                f"got {self.path.name} whose {name} lack {', '.join(lacking)}; needed a register "
+                "this version can carry over; name another file in [register], and read this one "
+                "with the version that wrote it"
+            )
+        return with_later_columns(rows, _SCHEMAS[name])
 
     def _read(self, name: str) -> pd.DataFrame:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
 
 from rs_monitor.errors import GridMismatch
+from rs_monitor.grid import widen
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.load import load_cube, to_reflectance
-from rs_monitor.imagery.masks import clear_mask
+from rs_monitor.imagery.masks import ScreenKind, mask_margin_px, screen
+from rs_monitor.imagery.sky_rules import ClearSkyRules
 from rs_monitor.maps.indices import ndvi
 from rs_monitor.outputs.pictures import chip_window
 
@@ -28,8 +30,10 @@ def patch_series(
     geometry: shapely.Geometry,
     geobox: GeoBox,
     *,
-    mask: Literal["scl", "none"],
+    mask: ScreenKind,
+    rules: ClearSkyRules,
     mask_band: str | None = None,
+    bands: Sequence[str] = BANDS,
     resampling: str = "bilinear",
 ) -> pd.DataFrame:
     """Read the NDVI of a patch, look by look; only the window around the patch is read.
@@ -43,7 +47,11 @@ def patch_series(
     geobox : GeoBox
         Grid of the zone; a pixel belongs to the patch when its centre does.
     mask, mask_band
-        How clouds are told; see :func:`rs_monitor.imagery.masks.clear_mask`.
+        How clouds are told; see :func:`rs_monitor.imagery.masks.screen`.
+    rules : ClearSkyRules
+        Thresholds of the mask.
+    bands : sequence of str
+        Bands the looks are screened by; those of the run, so that the same looks count.
     resampling : str
         For scenes on another grid.
 
@@ -69,15 +77,19 @@ def patch_series(
             "got a patch that holds no pixel centre of the grid; needed one in the CRS of the "
             "grid; take it from RunView.outline"
         )
+    spectral = list(dict.fromkeys([*BANDS, *bands]))
+    margin_px = mask_margin_px(rules, float(abs(geobox.affine.a)), kind=mask)
+    wide, (down, across) = widen(window, margin_px, geobox)
     cube = load_cube(
         items,
         geobox=geobox,
-        bands=[*BANDS, *([] if mask_band is None else [mask_band])],
+        bands=[*spectral, *([] if mask_band is None else [mask_band])],
         resampling=resampling,
-        window=window,
+        window=wide,
     )
-    clear = clear_mask(cube, kind=mask, band=mask_band, spectral_bands=BANDS)
-    index = ndvi(to_reflectance(cube, BANDS))
+    sky = screen(cube, kind=mask, band=mask_band, spectral_bands=spectral, rules=rules)
+    clear = sky["clear"].isel(y=down, x=across)
+    index = ndvi(to_reflectance(cube, BANDS)).isel(y=down, x=across)
     read = index.to_dataset(name="ndvi").assign(clear=clear).compute()
     looks = zip(read["ndvi"].values, read["clear"].values, strict=True)
     rows = [_look(values[inside], seen[inside]) for values, seen in looks]

@@ -506,3 +506,19 @@ def test_a_plan_approved_inside_the_window_decides_nothing(case, rules):
     assert (row["status"], row["plan_ids"]) == ("inconclusive", "")
     assert row["reason"].endswith(f"plan S1 approved 2024-06-01 {UNTOLD} cannot be told")
     assert proposal_of(patches, given_layers, rules)[0] == "unjudged"
+
+
+def test_a_patch_a_shift_explains_is_said_so(case, rules):
+    patches, given_layers = case("NEG-01")
+    near = {"shift_m": 4.0, "shift_fraction": 0.97}
+    doubted = patches.assign(measurability="cannot_decide", **near)
+    row = answer(evaluate(doubted, given_layers, rules), "NEG-01")
+    assert row["status"] == "inconclusive"
+    assert row["reason"].endswith(
+        "too small, too seldom seen or too near its edge to decide: 25 pixels, 5 and 5 clear "
+        "looks, 97% of it within a shift of 4.0 m"
+    )
+    assert proposal_of(doubted, given_layers, rules)[0] == "unjudged"
+    vague = patches.assign(measurability="detect_only", **near)
+    row = answer(evaluate(vague, given_layers, rules), "NEG-01")
+    assert row["reason"].endswith("25 pixels, 97% of it within a shift of 4.0 m, area indicative")

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from rs_monitor.authority.area import official_area_m2
 from rs_monitor.codes import Change, LandCover
 from rs_monitor.errors import GridMismatch, UnsuitableCRS
+from rs_monitor.findings.detectability import DetectabilityRules
 from rs_monitor.findings.patches import delineate
 from rs_monitor.register.records import PATCH
 
@@ -257,3 +258,47 @@ def test_ground_without_a_middle_look_has_the_window_of_the_zone(make_maps, dete
     row = delineate(seen, detection).iloc[0]
     assert row["first_date"] == maps.first_date.isoformat()
     assert row["last_date"] == maps.last_date.isoformat()
+
+
+def test_what_is_not_measured_of_a_patch_is_said_so(make_maps, detection):
+    row = delineate(make_maps(mask((8, 8), (2, 5, 3, 6))), detection).iloc[0]
+    assert row["last_look"] == ""
+    assert np.isnan(row[["doubtful_fraction", "shift_m", "shift_fraction"]].astype(float)).all()
+
+
+def test_last_look_is_the_tenth_percentile_of_the_days_known(make_maps, detection):
+    maps = make_maps(mask((8, 8), (0, 3, 0, 4), (5, 8, 5, 8)))
+    looks = np.full((8, 8), np.nan, dtype=np.float32)
+    looks[0:3, 0:4] = dt.date(2025, 3, 1).toordinal() + np.arange(12).reshape(3, 4)
+    looks[2, 3] = np.nan
+    rows = delineate(replace(maps, last_look_after=looks), detection).set_index("n_px")
+    assert rows["last_look"].to_dict() == {12: "2025-03-02", 9: ""}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float32"])
+def test_doubtful_share_of_a_patch(make_maps, detection, dtype):
+    doubtful = np.zeros((8, 8), dtype=dtype)
+    doubtful[2, :] = 1
+    maps = make_maps(mask((8, 8), (2, 5, 3, 6)), doubtful=doubtful)
+    assert delineate(maps, detection)["doubtful_fraction"].tolist() == pytest.approx([1 / 3])
+
+
+SHIFT = DetectabilityRules(max_shift_fraction=0.5, artefact_shift_fraction=0.95)
+
+
+def test_slivers_a_shift_could_make_are_not_strong(make_maps, detection):
+    sliver, strip, block = (1, 2, 1, 19), (12, 14, 1, 19), (4, 11, 4, 11)
+    maps = make_maps(mask((16, 20), sliver, strip, block), shift_m=5.0)
+    rows = delineate(maps, detection, SHIFT).set_index("n_px")
+    words = {18: "cannot_decide", 36: "detect_only", 49: "measured"}
+    assert rows["measurability"].to_dict() == words
+    assert rows.loc[49, "shift_fraction"] == pytest.approx(1 - 60**2 / 70**2)
+    assert set(rows["shift_m"]) == {5.0}
+    assert set(delineate(maps, detection)["measurability"]) == {"measured"}
+    unshifted = delineate(replace(maps, shift_m=None), detection, SHIFT)
+    assert set(unshifted["measurability"]) == {"measured"}
+
+
+def test_maps_of_looks_must_lie_on_the_grid(make_maps):
+    with pytest.raises(GridMismatch, match="last_look_after"):
+        make_maps(mask((4, 4)), last_look_after=np.zeros((4, 5), dtype=np.float32))

@@ -1,12 +1,27 @@
 """A web server with byte ranges, planned faults and a small STAC API; run as its own process.
 
-Usage: fault_server.py FOLDER. Prints its port. Paths: /files/NAME, /once/NAME (503 to the first
-request of each file), /dead/NAME (always 503), /cut/NAME (one answer cut short), /stac (an API over
-FOLDER/items.json, two items a page, 503 to its first search), /broken (an API that never answers).
+Usage: fault_server.py FOLDER [PORT [DELAY_S]]. Prints its port. Paths:
+
+/files/NAME       as it is
+/once/NAME        503 to the first request of each file
+/dead/NAME        always 503
+/status-CODE/NAME always that status
+/missing/NAME     always 404
+/cut/NAME         one answer of pixels cut short (the second of each file)
+/cuts/NAME        every answer but the first cut short
+/stall/NAME       no answer at all
+/lag/NAME         no answer to the first request
+/norange/NAME     the whole file, whatever range was asked for
+/few/NAME         503 to one request in twenty, which depends on file, range and count alone
+/log              number of requests and of 503s below each first part of the path
+/stac             an API over FOLDER/items.json, two items a page, 503 to its first search
+/broken           an API that never answers
 """
 
+import hashlib
 import json
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +32,10 @@ CONFORMS = [
     "https://api.stacspec.org/v1.0.0/item-search#query",
 ]
 seen: dict[str, int] = {}
+log: dict[str, dict[str, int]] = {}
 PAGE = 2
+FEW = 0.05
+STALL_S = 60.0
 GEOJSON = "application/geo+json"
 
 
@@ -28,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def reply(self, status, body=b"", headers=None, cut=False):
+        counts = log.setdefault(self.path.strip("/").partition("/")[0], {})
+        counts[str(status)] = counts.get(str(status), 0) + 1
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         for key, value in (headers or {}).items():
@@ -56,9 +76,17 @@ class Handler(BaseHTTPRequestHandler):
             landing = {"type": "Catalog", "stac_version": "1.0.0", "id": "t", "description": "t"}
             self.json({**landing, "conformsTo": CONFORMS, "links": links})
             return
+        if kind == "log":
+            self.json(log)
+            return
         seen[path] = seen.get(path, 0) + 1
-        if kind in {"dead", "broken"} or (kind == "once" and seen[path] == 1):
-            self.reply(503)
+        if kind == "stall" or (kind == "lag" and seen[path] == 1):
+            time.sleep(STALL_S)
+            self.close_connection = True
+            return
+        status = self.planned(kind, path)
+        if status:
+            self.reply(status)
             return
         file = ROOT / name
         if kind == "missing" or not file.is_file():
@@ -66,15 +94,38 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_file(file.read_bytes(), kind, path)
 
+    def planned(self, kind, path):
+        """Status of a planned failure; None: answer."""
+        if kind.startswith("status-"):
+            return int(kind.removeprefix("status-"))
+        if kind in {"dead", "broken"} or (kind == "once" and seen[path] == 1):
+            return 503
+        return 503 if kind == "few" and self.unlucky(path) else None
+
+    def unlucky(self, path):
+        """One request in twenty, whatever the order in which files are asked for."""
+        # the count of this range of this file: a repeated request draws again
+        key = f"{path} {self.headers.get('Range')}"
+        seen[key] = seen.get(key, 0) + 1
+        drawn = hashlib.sha256(f"{key} {seen[key]}".encode()).digest()[:4]
+        return int.from_bytes(drawn) < FEW * 2**32
+
     def send_file(self, data, kind, path):
         asked = self.headers.get("Range")
+        if kind == "norange":
+            self.reply(200, data)
+            return
         if not asked:
             self.reply(200, data, {"Accept-Ranges": "bytes"})
             return
         first, _, last = asked.removeprefix("bytes=").partition("-")
         start, stop = int(first), min(int(last or len(data) - 1), len(data) - 1)
         head = {"Content-Range": f"bytes {start}-{stop}/{len(data)}", "Accept-Ranges": "bytes"}
-        self.reply(206, data[start : stop + 1], head, cut=kind == "cut" and seen[path] == 2)
+        if start > stop:
+            self.reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            return
+        cut = (kind == "cut" and seen[path] == 2) or (kind == "cuts" and seen[path] > 1)
+        self.reply(206, data[start : stop + 1], head, cut=cut)
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -101,6 +152,15 @@ def keeps(body, raw):
     return start[:10] <= raw["properties"]["datetime"][:10] <= stop[:10] and not cloudy
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing: a client that hangs up is part of the plan."""
+
+
+PORT, DELAY_S = [*map(float, sys.argv[2:]), 0.0, 0.0][:2]
+time.sleep(DELAY_S)
+server = Server(("127.0.0.1", int(PORT)), Handler)
 print(server.server_address[1], flush=True)  # noqa: T201
 server.serve_forever()

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rs_monitor.errors import ConfigError
+from rs_monitor.imagery import composites
 from rs_monitor.imagery.composites import (
     clear_looks,
+    composite,
     day_numbers,
+    last_look,
     longest_gap,
     median_composite,
     middle_look,
@@ -69,6 +73,113 @@ def test_middle_look():
 def test_middle_look_of_one_scene_is_its_day():
     found = middle_look(CLEAR[:1], start=dt.date(2024, 3, 1))
     assert_close(found.values, np.array([[10, 10, 10, NAN, NAN]], "float32"), atol=0)
+
+
+def test_last_look():
+    found = last_look(CLEAR, start=dt.date(2024, 3, 1))
+    assert_close(found.values, np.array([[40, 40, 20, NAN, 20]], "float32"), atol=0)
+    assert found.attrs["units"] == "days since 2024-03-01"
+
+
+def test_a_clear_look_without_a_value_is_none():
+    holes = stack([[1, NAN, NAN], [2, NAN, 4], [NAN, 3, NAN]], "float32")
+    everywhere = stack([[1, 1, 1]] * 3, bool, "clear")
+    found = median_composite(holes, everywhere, min_looks=2)
+    assert_close(found.values, np.array([[1.5, NAN, NAN]], "float32"), atol=0)
+
+
+# four pixels: an outlier, a look without NIR, one look only, none
+BANDS = xr.Dataset(
+    {
+        "red": stack([[1, 5, 2, 7], [2, 6, 3, 7], [9, 7, 4, 7]], "float32"),
+        "nir": stack([[1, 5, 8, 7], [3, NAN, 8, 7], [9, 7, 8, 7]], "float32", "nir"),
+    }
+)
+SEEN = stack([[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0]], bool, "clear")
+TARGET = dt.date(2024, 3, 20)  # a day before the second look
+
+
+def combined(method, min_looks=1, bands=("red", "nir"), **options):
+    found = composite(BANDS, SEEN, bands=bands, method=method, min_looks=min_looks, **options)
+    assert found.dims == ("band", "y", "x")
+    assert found["band"].values.tolist() == list(bands)
+    assert found.attrs["method"] == method
+    assert found.name == "composite"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "red", "nir"),
+    [
+        ("median", {}, [2, 6, 3, NAN], [3, 6, 8, NAN]),
+        ("geomedian", {}, [2, 6, 3, NAN], [3, 6, 8, NAN]),
+        ("medoid", {}, [2, 5, 3, NAN], [3, 5, 8, NAN]),
+        ("best_pixel", {"target_day": TARGET}, [2, 5, 3, NAN], [3, 5, 8, NAN]),
+        ("best_pixel", {"target_day": dt.date(2024, 4, 30)}, [9, 7, 3, NAN], [9, 7, 8, NAN]),
+        # five days from the first and from the second look: the earliest
+        ("best_pixel", {"target_day": dt.date(2024, 3, 16)}, [1, 5, 3, NAN], [1, 5, 8, NAN]),
+    ],
+)
+def test_composites_by_hand(method, options, red, nir):
+    found = combined(method, **options)
+    assert_close(found.values, np.array([[red], [nir]], "float32"), atol=0.002)
+
+
+@pytest.mark.parametrize("method", ["median", "geomedian", "medoid", "best_pixel"])
+def test_too_few_looks_give_nodata(method):
+    options = {"target_day": TARGET} if method == "best_pixel" else {}
+    for min_looks, seen in [
+        (0, [1, 1, 1, 0]),
+        (2, [1, 1, 0, 0]),
+        (3, [1, 0, 0, 0]),
+        (4, [0, 0, 0, 0]),
+    ]:
+        found = combined(method, min_looks=min_looks, **options).sel(band="nir")
+        assert np.isfinite(found.values[0]).astype(int).tolist() == seen
+
+
+@pytest.mark.parametrize("method", ["medoid", "best_pixel"])
+def test_chosen_looks_are_real_ones(method):
+    options = {"target_day": TARGET} if method == "best_pixel" else {}
+    found = combined(method, **options).values[:, 0]
+    looks = np.stack([BANDS["red"].values[:, 0], BANDS["nir"].values[:, 0]], axis=1)
+    for pixel in range(3):
+        assert any((looks[t, :, pixel] == found[:, pixel]).all() for t in range(3))
+
+
+def test_bands_come_in_the_order_asked():
+    turned = combined("medoid", bands=("nir", "red"))
+    assert_close(turned.sel(band="red").values, combined("medoid").sel(band="red").values, atol=0)
+
+
+@pytest.mark.parametrize("method", ["geomedian", "medoid"])
+def test_strips_do_not_matter(method, monkeypatch):
+    rng = np.random.default_rng(2)
+    shape = (4, 9, 11)
+    coords = {"time": np.arange("2024-03-01", "2024-03-05", dtype="M8[D]").astype("M8[ns]")}
+    coords |= {"y": np.arange(9.0), "x": np.arange(11.0)}
+    dims = ("time", "y", "x")
+    cube = xr.Dataset(
+        {b: (dims, rng.random(shape).astype("float32")) for b in ("red", "nir")}, coords=coords
+    )
+    clear = xr.DataArray(rng.random(shape) < 0.7, dims=dims, coords=coords)
+    options = {"bands": ["red", "nir"], "method": method, "min_looks": 2}
+    whole = composite(cube, clear, **options)
+    monkeypatch.setattr(composites, "_STRIP_BYTES", 1)
+    xr.testing.assert_identical(composite(cube, clear, **options), whole)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "problem"),
+    [
+        ("mean", {}, "got 'mean'; needed one of median, geomedian, medoid, best_pixel"),
+        ("best_pixel", {}, "got no target day for best_pixel"),
+        ("medoid", {"target_day": TARGET}, "got target day 2024-03-20 for medoid"),
+    ],
+)
+def test_composites_that_cannot_be_made_are_named(method, options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        combined(method, **options)
 
 
 def test_fewer_looks_never_shorten_the_gap_or_add_coverage():

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rustac
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.errors import CatalogError, ConfigError
+from rs_monitor.errors import CatalogError, ConfigError, QuantityError
+from rs_monitor.imagery.footprints import touches
 from rs_monitor.imagery.index import index_folder
-from rs_monitor.imagery.load import load_cube
+from rs_monitor.imagery.load import load_cube, to_reflectance
 from rs_monitor.imagery.search import search
 from rs_monitor.imagery.side_table import read_side_table
 
@@ -289,3 +291,217 @@ def test_jpeg_2000_bands_at_three_resolutions(make, shared_data, tmp_path):
     with rasterio.open(item.bands["red"].href) as source:
         assert np.array_equal(cube["red"].values[0], source.read(1)[window])
     assert cube["swir16"].values.all()
+
+
+@pytest.mark.shared
+def test_brandenburg_with_its_side_table_is_reflectance(make, shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    table = CONFIGS / "brandenburg.toml"
+    report = index_folder(shared_data / "brandenburg_s2_l1c", out, side_table=table)
+    assert (report.written, report.refused) == (1, ())
+    (item,) = found(out).items
+    assert len(item.bands) == 13
+    assert {(b.scale, b.offset, b.nodata) for b in item.bands.values()} == {(1e-4, 0.0, 0.0)}
+    geobox = make.grid(768, 1536, left=330000.0, top=5822040.0, crs="EPSG:32633")
+    window = (slice(100, 164), slice(200, 264))
+    names = ["coastal", "red", "rededge1", "swir22"]  # 60, 10, 20 and 20 m onto one grid
+    cube = to_reflectance(load_cube([item], geobox=geobox, bands=names, window=window), names)
+    with rasterio.open(item.bands["red"].href) as source:
+        expected = source.read(1)[window].astype("float32") * np.float32(1e-4)
+    assert np.allclose(cube["red"].values[0], expected, atol=1e-7)
+    assert all(0 < float(cube[name].mean()) < 1 for name in names)
+
+
+@pytest.mark.shared
+def test_slovenia_carries_thirteen_bands_on_five_of_its_dates(shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    folder = shared_data / "slovenia_eopatch"
+    report = index_folder(folder, out, side_table=CONFIGS / "slovenia.toml")
+    assert (report.written, report.refused) == (68, ())
+    items = found(out, ["ndvi"]).items
+    whole = [item for item in items if "swir16" in item.bands]
+    days = [item.datetime.date().isoformat() for item in whole]
+    assert days == ["2015-07-11", "2015-07-31", "2015-08-20", "2015-08-30", "2015-09-09"]
+    assert {len(item.bands) for item in whole} == {15}
+    assert {len(item.bands) for item in items if item not in whole} == {2}
+    clear = whole[3]
+    geobox = GeoBox(clear.shape, rasterio.Affine(*clear.transform), clear.crs)
+    cube = load_cube([clear], geobox=geobox, bands=["red", "nir", "ndvi"])
+    red, nir = (cube[name].values[0] for name in ("red", "nir"))
+    # the folder's README: its NDVI is that of these files
+    assert np.allclose(cube["ndvi"].values[0], (nir - red) / (nir + red), atol=1e-5)
+
+
+@pytest.mark.shared
+def test_mato_grosso_modis(shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    folder = shared_data / "mato_grosso_modis_timeseries"
+    report = index_folder(folder, out, side_table=CONFIGS / "mato-grosso.toml")
+    assert (report.written, report.refused) == (137, ())
+    items = found(out, ["ndvi", "evi", "red", "nir", "blue", "swir22"]).items
+    days = [item.datetime.date().isoformat() for item in items]
+    assert (days[0], days[-1]) == ("2007-09-14", "2013-08-29")
+    band = items[0].bands["composite_day_of_the_year"]
+    assert (band.categorical, band.scale) == (True, 1.0)
+    with rasterio.open(folder / "ndvi_137dates.tif") as source:
+        geobox = GeoBox(source.shape, source.transform, items[0].crs)
+        expected = source.read() * 1e-4
+    cube = to_reflectance(load_cube(items, geobox=geobox, bands=["ndvi"]), ["ndvi"])
+    assert np.allclose(cube["ndvi"].values, expected, atol=1e-6)
+
+
+@pytest.mark.shared
+def test_florida_names_the_quality_band_of_its_collection(make, shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    folder = shared_data / "florida_landsat8_cloudy"
+    report = index_folder(folder, out, side_table=CONFIGS / "florida.toml")
+    assert (report.written, report.refused) == (1, ())
+    (item,) = found(out, ["red", "bqa"]).items
+    assert item.bands["bqa"].categorical
+    assert "qa_pixel" not in item.bands
+    assert item.properties["rs_monitor:datetime_precision"] == "unknown"
+    geobox = GeoBox(item.shape, rasterio.Affine(*item.transform), item.crs)
+    cube = load_cube([item], geobox=geobox, bands=["red", "bqa"])
+    with rasterio.open(folder / "l8_bqa.tif") as source:
+        assert np.array_equal(cube["bqa"].values[0], source.read(1))
+    with pytest.raises(QuantityError, match="without a reflectance scale"):
+        to_reflectance(cube, ["red"])
+
+
+@pytest.mark.shared
+def test_costa_rica_has_a_scale_for_each_band(shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    folder = shared_data / "costa_rica_l5_1986_2001"
+    report = index_folder(folder, out, side_table=CONFIGS / "costa-rica.toml")
+    assert (report.written, report.refused, len(report.ignored)) == (2, (), 2)
+    old, new = found(out, ["red", "nir"]).items
+    assert [old.bands[n].scale for n in ("blue", "red", "nir")] == [1e-5, 1e-5, 1e-4]
+    assert old.properties["rs_monitor:datetime_precision"] == "day"
+    assert new.properties["rs_monitor:datetime_precision"] == "unknown"
+    geobox = GeoBox(old.shape, rasterio.Affine(*old.transform), old.crs)
+    both = load_cube([old, new], geobox=geobox, bands=["red", "nir"])
+    cube = to_reflectance(both, ["red", "nir"])
+    ndvi = ((cube["nir"] - cube["red"]) / (cube["nir"] + cube["red"])).mean(("y", "x")).values
+    assert ndvi == pytest.approx([0.76, 0.78], abs=0.01)  # the folder's README
+
+
+@pytest.mark.shared
+def test_image_with_the_offset_left_in(shared_data, tmp_path):
+    out = tmp_path / "items.parquet"
+    folder = shared_data / "sentinel2_boa_offset_quirk"
+    report = index_folder(folder, out, side_table=CONFIGS / "sentinel2-boa-offset.toml")
+    assert (report.written, report.refused) == (1, ())
+    (item,) = found(out).items
+    assert len(item.bands) == 12
+    assert item.properties["rs_monitor:datetime_precision"] == "unknown"
+
+
+def test_bands_from_sensor_tables(make, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    eight = np.ones((8, 6, 5), "uint16")
+    make.tif(folder / "GF6_WFV_E118.1_N31.2_20240101_L1A1120012345.tif", eight)
+    make.tif(folder / "flight_20240501.tif", FOUR)
+    table = tmp_path / "side.toml"
+    table.write_text('[[source]]\nfiles = "flight_*.tif"\nsensor = "uav-rgbn"\n')
+    out = tmp_path / "out" / "x.parquet"
+    report = index_folder(folder, out, side_table=table)
+    assert (report.written, report.refused) == (2, ())
+    wide, flight = found(out).items
+    assert {n: b.index for n, b in wide.bands.items()}["yellow"] == 8
+    assert {n: b.index for n, b in flight.bands.items()} == {
+        "red": 1,
+        "green": 2,
+        "blue": 3,
+        "nir": 4,
+    }
+    # without calibration the numbers stay dn
+    assert {(b.scale, b.offset) for i in (wide, flight) for b in i.bands.values()} == {(1.0, 0.0)}
+
+
+def test_sensor_with_another_number_of_bands_is_refused(make, tmp_path):
+    make.tif(tmp_path / "a_20240101.tif", FOUR)
+    (tmp_path / "index.toml").write_text('[[source]]\nfiles = "*.tif"\nsensor = "gf6-wfv"\n')
+    with pytest.raises(CatalogError, match=r"has 4 bands where the names are blue, .*yellow"):
+        index_folder(tmp_path, tmp_path / "out" / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ("scale = [0.1, 0.1]\noffset = 0.0", "4 bands where the side table lists 2 scales"),
+        ("scale = [1, 2, 3, 4]\noffset = [0, 0, 0]", "lists 4, 3 scales or offsets"),
+    ],
+)
+def test_scales_must_fit_the_bands(make, tmp_path, lines, text):
+    make.tif(tmp_path / "a_20240101.tif", FOUR, descriptions=("blue", "green", "red", "nir"))
+    (tmp_path / "index.toml").write_text(f'[[source]]\nfiles = "*.tif"\n{lines}\n')
+    with pytest.raises(CatalogError, match=text):
+        index_folder(tmp_path, tmp_path / "out" / "x.parquet")
+
+
+MTL = """GROUP = LANDSAT_METADATA_FILE
+  GROUP = LEVEL1_RADIOMETRIC_RESCALING
+    RADIANCE_MULT_BAND_4 = 1.0091E-02
+    REFLECTANCE_MULT_BAND_4 = 2.0000E-05
+    REFLECTANCE_ADD_BAND_4 = {add}
+  END_GROUP = LEVEL1_RADIOMETRIC_RESCALING
+  SUN_ELEVATION = 30.00000000
+END_GROUP = LANDSAT_METADATA_FILE
+END
+"""
+LEVEL1 = "LC08_L1TP_119038_20200101_20200823_02_T1"
+
+
+def test_level_1_takes_its_coefficients_from_the_mtl_file(make, tmp_path):
+    for band in ("B4", "B5", "QA_PIXEL"):
+        make.tif(tmp_path / f"{LEVEL1}_{band}.TIF", np.ones((6, 5), "uint16"))
+    (tmp_path / f"{LEVEL1}_MTL.txt").write_text(MTL.format(add="-0.100000"))
+    out = tmp_path / "out" / "x.parquet"
+    index_folder(tmp_path, out)
+    (item,) = found(out).items
+    # sin(30 degrees) = 1/2
+    assert (item.bands["red"].scale, item.bands["red"].offset) == pytest.approx((4e-5, -0.2))
+    assert (item.bands["nir"].scale, item.bands["qa_pixel"].scale) == (1.0, 1.0)
+
+
+def test_a_broken_mtl_file_is_named(make, tmp_path):
+    make.tif(tmp_path / f"{LEVEL1}_B4.TIF", np.ones((6, 5), "uint16"))
+    (tmp_path / f"{LEVEL1}_MTL.txt").write_text(MTL.format(add="minus"))
+    with pytest.raises(CatalogError, match=r"_MTL\.txt holds no number"):
+        index_folder(tmp_path, tmp_path / "out" / "x.parquet")
+
+
+def test_an_image_across_the_antimeridian(make, tmp_path):
+    data = np.ones((200, 200), "uint16")
+    spot = {"left": 165000.0, "top": 8200000.0, "crs": "EPSG:32701", "pixel": 200.0}
+    make.tif(tmp_path / "a_20240101.tif", data, descriptions=("red",), **spot)
+    out = tmp_path / "out" / "x.parquet"
+    index_folder(tmp_path, out)
+    (item,) = found(out).items
+    assert item.footprint["type"] == "MultiPolygon"
+    assert touches(item.footprint, (179.9, -17.0, -179.9, -16.0))
+    assert not touches(item.footprint, (100.0, -17.0, 110.0, -16.0))
+    raw = rustac.read_sync(str(out))["features"][0]
+    assert raw["bbox"][0] > raw["bbox"][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (f"{SAFE}/T50RKV_20240101T025101_B04_10m.tif", "float32"),
+        ("LC08_L2SP_119038_20200101_20200823_02_T1_SR_B4.TIF", "float32"),
+        ("HLS.S30.T51RTQ.2023105T023551.v2.0.B04.tif", "float32"),
+    ],
+)
+def test_a_side_table_outranks_the_specification_of_the_product(make, tmp_path, name, kind):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    make.tif(path, np.full((6, 5), 0.25, kind))
+    out = tmp_path / "out" / "x.parquet"
+    table = tmp_path / "side.toml"
+    table.write_text('[[source]]\nfiles = "*"\nscale = 1.0\noffset = 0.0\nnodata = nan\n')
+    index_folder(tmp_path, out, side_table=table)
+    (item,) = found(out).items
+    red = item.bands["red"]
+    assert (red.scale, red.offset, red.nodata) == (1.0, 0.0, None)

@@ -49,19 +49,64 @@ def test_landsat(name, platform, bands, scale):
 
 
 @pytest.mark.parametrize(
-    ("name", "platform", "bands"),
+    ("name", "platform", "bands", "sensor"),
     [
-        ("GF1_PMS1_E118.1_N31.2_20240101_L1A0001234567-MSS1.tiff", "gf1", 4),
-        ("GF1_PMS1_E118.1_N31.2_20240101_L1A0001234567-PAN1.tiff", "gf1", 1),
-        ("GF6_WFV_E118.1_N31.2_20240101_L1A1120012345.tiff", "gf6", 4),
-        ("ZY3_MUX_E118.1_N31.2_20240101_L1A0001234567.tif", "zy3", 4),
-        ("ZY302_NAD_E118.1_N31.2_20240101_L1A0001234567.tif", "zy302", 1),
+        ("GF1_PMS1_E118.1_N31.2_20240101_L1A0001234567-MSS1.tiff", "gf1", (), "gf1-pms"),
+        ("GF1_PMS1_E118.1_N31.2_20240101_L1A0001234567-PAN1.tiff", "gf1", ("pan",), None),
+        ("GF1_WFV2_E118.1_N31.2_20240101_L1A0001234567.tiff", "gf1", (), "gf1-wfv"),
+        ("GF1C_PMS_E118.1_N31.2_20240101_L1A0001234567-MUX.tiff", "gf1c", (), "gf1-pms"),
+        ("GF2_PMS2_E118.1_N31.2_20240101_L1A0001234567-MSS2.tiff", "gf2", (), "gf2-pms"),
+        ("GF6_PMS_E118.1_N31.2_20240101_L1A1120012345-MUX.tiff", "gf6", (), "gf6-pms"),
+        ("GF6_WFV_E118.1_N31.2_20240101_L1A1120012345.tiff", "gf6", (), "gf6-wfv"),
+        ("ZY3_MUX_E118.1_N31.2_20240101_L1A0001234567.tif", "zy3", (), "zy3-mux"),
+        ("ZY302_MUX_E118.1_N31.2_20240101_L1A0001234567.tif", "zy302", (), "zy3-mux"),
+        ("ZY302_NAD_E118.1_N31.2_20240101_L1A0001234567.tif", "zy302", ("pan",), None),
+        ("GF4_PMS_E118.1_N31.2_20240101_L1A0001234567-MSS1.tiff", "gf4", (), None),
     ],
 )
-def test_chinese(name, platform, bands):
+def test_chinese(name, platform, bands, sensor):
     found = parse_name([name])
-    assert (found.platform, len(found.bands)) == (platform, bands)
+    assert (found.platform, found.bands, found.sensor) == (platform, bands, sensor)
     assert found.when.date() == dt.date(2024, 1, 1)
+    assert found.scale is None
+
+
+@pytest.mark.parametrize(
+    ("name", "collection", "bands", "scale", "nodata"),
+    [
+        ("LC08_L1TP_119038_20170101_20170218_01_T1_BQA", "landsat-c1-l1", "bqa", None, 1.0),
+        ("LC08_L1TP_119038_20170101_20200823_02_T1_QA_PIXEL", "landsat-c2-l1", "qa_pixel", None, 1),
+        ("HLS.L30.T51RTQ.2023105T023551.v2.0.B05", "hls-l30", "nir", 1e-4, -9999.0),
+        ("HLS.S30.T51RTQ.2023105T023551.v2.0.B05", "hls-s30", "rededge1", 1e-4, -9999.0),
+        ("HLS.S30.T51RTQ.2023105T023551.v2.0.Fmask", "hls-s30", "hls_fmask", None, 255.0),
+        (
+            "MOD13Q1.A2022001.h27v05.061.2022018175746_250m_16_days_NDVI",
+            "modis-13q1",
+            "ndvi",
+            1e-4,
+            -3000.0,
+        ),
+        (
+            "MYD13Q1.A2022009.h27v05.061.2022026175746_250m_16_days_NIR_reflectance",
+            "modis-13q1",
+            "nir",
+            1e-4,
+            -1000.0,
+        ),
+    ],
+)
+def test_quality_bands_hls_and_modis(name, collection, bands, scale, nodata):
+    found = parse_name([f"{name}.tif"])
+    assert (found.collection, found.bands, found.scale) == (collection, (bands,), scale)
+    assert found.nodata == nodata
+
+
+def test_times_of_hls_and_modis():
+    hls = parse_name(["HLS.L30.T51RTQ.2023105T023551.v2.0.B04.tif"])
+    assert hls.when == dt.datetime(2023, 4, 15, 2, 35, 51, tzinfo=dt.UTC)
+    modis = parse_name(["MOD13Q1.A2022001.h27v05.061.2022018175746_250m_16_days_EVI.tif"])
+    assert modis.when == noon_utc(dt.date(2022, 1, 9))
+    assert parse_name(["HLS.L30.T51RTQ.2023999T023551.v2.0.B04.tif"]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import json
+import urllib.request
+
 import numpy as np
 import pytest
 
@@ -6,6 +9,7 @@ from rs_monitor.imagery import pixels
 from rs_monitor.imagery.catalog import normalise_item
 from rs_monitor.imagery.load import load_cube
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 pytestmark = pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")
 
 
@@ -54,6 +58,15 @@ def test_lasting_failure_is_an_error_never_nodata(make, remote, kind):
         )
     assert "hunter2" not in str(failure.value)
     assert "could not be read" in str(failure.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_final_answer_is_asked_for_once(make, web, remote, status):
+    kind = f"status-{status}"
+    with pytest.raises(ReadError, match=f"HTTP response code: {status}"):
+        values(make, remote(kind, f"{status}.tif"))
+    with DIRECT.open(f"{web[1]}/log", timeout=10) as answer:
+        assert json.loads(answer.read())[kind] == {str(status): 1}
 
 
 def test_header_over_http(make, remote, numbers):

@@ -84,7 +84,7 @@ def test_filters(folder, changes, expected):
 
 
 def test_all_kinds_agree(folder, web, monkeypatch):
-    monkeypatch.setattr("rs_monitor.imagery.search.RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr("rs_monitor.imagery.stac_api.RETRY_WAIT_S", 0.0)
     root, url = web
     shutil.copy(folder / "items.json", root)
     raws = json.loads((root / "items.json").read_text())
@@ -100,6 +100,42 @@ def test_all_kinds_agree(folder, web, monkeypatch):
     assert without_hrefs(api) == without_hrefs(
         find("geoparquet", folder / "items.parquet", **options)
     )
+
+
+def test_versions_and_repeated_ids_are_refused_by_name(make, folder, tmp_path):
+    shutil.copy(folder / "red.tif", tmp_path)
+    old = item(make, "S2A_MSIL2A_x_N0400_R032_T50RKV_20240502T000000", 1)
+    new = item(make, "S2A_MSIL2A_x_N0510_R032_T50RKV_20240502T000000", 1)
+    new["properties"]["datetime"] = "2024-05-01T02:50:03Z"
+    beside = item(make, "beside", 2)
+    catalog = pystac.Catalog("c", "c")
+    for name, members in (("a", [old, new, beside]), ("b", [beside])):
+        child = pystac.Catalog(name, name)
+        moved = [raw | {"collection": name} for raw in members]
+        child.add_items([pystac.Item.from_dict(raw) for raw in moved])
+        catalog.add_child(child)
+    for entry in catalog.get_items(recursive=True):
+        entry.assets["red"].href = str(tmp_path / "red.tif")
+    # the same scene of two collections is one acquisition; a later one under a used id is not
+    later = [e for e in catalog.get_items(recursive=True) if e.id == "beside"][1]
+    later.datetime += dt.timedelta(days=1)
+    catalog.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
+    found = find("static", tmp_path / "catalog.json", collections=[])
+    assert [i.id for i in found.items] == [new["id"], "beside"]
+    assert [(r.item_id, r.reason) for r in found.refused] == [
+        (old["id"], f"superseded by {new['id']} (05.10 over 04.00): the same acquisition"),
+        ("beside", "the id occurs twice; the item of a was kept"),
+    ]
+
+
+def test_what_lies_elsewhere_is_not_refused(make, folder, tmp_path):
+    shutil.copy(folder / "red.tif", tmp_path)
+    broken = item(make, "broken", 1)
+    del broken["properties"]["proj:code"]
+    path = write_items(tmp_path / "items.parquet", [item(make, "s1", 1), broken])
+    assert [r.item_id for r in find("geoparquet", path).refused] == ["broken"]
+    assert find("geoparquet", path, bbox=(0, 0, 1, 1)).refused == ()
+    assert find("geoparquet", path, start=dt.date(2024, 5, 2)).refused == ()
 
 
 def test_unknown_cloud_cover_is_refused_when_it_matters(make, folder, tmp_path):
@@ -129,7 +165,7 @@ def test_repeated_ids_are_not_written(make, tmp_path):
 
 
 def test_unreachable_catalogues_are_named(folder, web, monkeypatch):
-    monkeypatch.setattr("rs_monitor.imagery.search.RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr("rs_monitor.imagery.stac_api.RETRY_WAIT_S", 0.0)
     _, url = web
     with pytest.raises(CatalogError, match=f"catalogue {url}/broken could not be") as failure:
         find("api", f"{url}/broken?token=hunter2")

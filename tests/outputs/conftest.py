@@ -138,6 +138,10 @@ def patch_frame(zones: list[ZoneView]) -> gpd.GeoDataFrame:
                     "looks_after": 9,
                     "slope_deg": 3.4 if number % 4 else float("nan"),
                     "scene_ids": "S2A_1;S2B_2",
+                    "last_look": "2025-05-01",
+                    "doubtful_fraction": 0.35 if kind == "building" else 0.0,
+                    "shift_m": 1.8,
+                    "shift_fraction": 1 - geometry.buffer(-1.8).area / geometry.area,
                     "proposal": proposal,
                     "proposal_reason": "farmland outside the approved plan, no conversion permit",
                     "geometry": geometry,
@@ -183,6 +187,14 @@ def coverage_frame(zones: list[ZoneView]) -> pd.DataFrame:
             "longest_gap_days": 47.0,
             "not_seen_m2": [136_000.0, 556_800.0][: len(zones)],
             "limit_m2": 1600.0,
+            "detectable_fraction": [0.96129, 0.8512][: len(zones)],
+            "detectable_m2": [4_614_192.0, 4_085_760.0][: len(zones)],
+            "covers_from": "2024-06-30",
+            "covers_until": "2025-03-18",
+            "last_look_before": "2024-12-19",
+            "last_look_after": "2025-05-04",
+            "doubtful_fraction": [0.004, float("nan")][: len(zones)],
+            "not_seen_because": ["cloud 71%, no imagery 29%", ""][: len(zones)],
         }
     )
 

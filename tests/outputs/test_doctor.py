@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import rasterio
 
@@ -82,3 +83,72 @@ def test_unreadable_manifest_is_one_problem_of_many(run):
 def test_other_folder_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"got a folder without run\.json"):
         check_run(tmp_path)
+
+
+PATCHES = {"patches": pd.DataFrame({"patch_id": ["p1"]})}
+
+
+@pytest.fixture
+def watched(make_folder):
+    """Opens a run over two zones, finished with the layers given."""
+
+    def finished(layers):
+        with make_folder(plan={"zones": [{"zone_id": "A"}, {"zone_id": "B"}]}) as folder:
+            folder.write_vectors("findings.gpkg", layers)
+            folder.finish()
+        return folder.path
+
+    return finished
+
+
+def coverage_of(*zones, **changes):
+    columns = {
+        "zone_id": list(zones),
+        "area_m2": 1e6,
+        "seen_fraction": 0.5,
+        "not_seen_m2": 5e5,
+        "limit_m2": 1600.0,
+        "detectable_fraction": [0.4, 0.0][: len(zones)],
+        "covers_from": ["2024-06-30", ""][: len(zones)],
+        "covers_until": ["2025-03-18", ""][: len(zones)],
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_a_run_with_its_coverage_is_whole(watched):
+    assert check_run(watched({**PATCHES, "coverage": coverage_of("A", "B")})) == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (PATCHES, "there is no coverage table"),
+        ({**PATCHES, "coverage": coverage_of("A")}, "the coverage lacks zone B"),
+        (
+            {**PATCHES, "coverage": coverage_of("A", "B", detectable_fraction=np.nan)},
+            "detectable_fraction of zone A, B is not known",
+        ),
+    ],
+)
+def test_a_finished_run_without_its_coverage_is_found(watched, layers, problem):
+    (found,) = check_run(watched(layers))
+    assert found.startswith("coverage: got a run where")
+    assert problem in found
+
+
+def test_coverage_taken_out_of_a_run_is_found(watched):
+    path = watched({**PATCHES, "coverage": coverage_of("A", "B")})
+    (path / "findings.gpkg").unlink()
+    pyogrio.write_dataframe(PATCHES["patches"], path / "findings.gpkg", layer="patches")
+    (path / SUMS_NAME).write_text(sums_text(path))
+    assert "there is no coverage table" in check_run(path)[-1]
+    (path / "findings.gpkg").unlink()
+    assert "there is no coverage table" in check_run(path)[-1]
+
+
+def test_a_broken_plan_is_a_problem_of_many(watched):
+    path = watched({**PATCHES, "coverage": coverage_of("A", "B")})
+    (path / "plan.json").write_text("{")
+    problems = check_run(path)
+    assert "plan.json: bytes differ from SHA256SUMS" in problems
+    assert problems[-1].startswith("coverage: ")

@@ -2,9 +2,11 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import geopandas as gpd
 import numpy as np
 import pytest
 
+from rs_monitor.errors import CoverageError
 from rs_monitor.outputs.doctor import check_run
 from rs_monitor.outputs.report import render_report, write_report
 
@@ -60,7 +62,8 @@ def test_text_from_vectors_is_escaped(make_context):
     patches.loc[0, "proposal_reason"] = SCRIPT
     patches.loc[1, "patch_id"] = f'"><img src=x onerror=alert(1)>{SCRIPT}'
     findings = context.findings.assign(reason=SCRIPT, clause=SCRIPT)
-    coverage = context.coverage.assign(zone_id=SCRIPT)
+    ids = [SCRIPT, context.zones[1].zone_id]
+    coverage = context.coverage.assign(zone_id=ids, not_seen_because=SCRIPT)
     zones = [replace(context.zones[0], zone_id=SCRIPT), context.zones[1]]
     claims = context.claims.assign(claim_id=SCRIPT, survey_id=SCRIPT)
     truth = context.truth.rename(columns={"kind": SCRIPT})
@@ -105,6 +108,72 @@ def test_page_says_what_was_and_was_not_decided(make_context):
         assert words in page.text, words
 
 
+def test_page_says_how_far_silence_goes(make_context):
+    context = make_context()
+    quiet = context.patches.assign(proposal="no_change")
+    page = Page(render_report(replace(context, patches=quiet)))
+    assert page.count("b", class_="clean") == 2
+    for words in (
+        "No suspected change of at least 1,600 m² (2.40 mu) between 2024-06-30 and 2025-03-18 in "
+        "the 96.12 % of the zone where one could have been detected; nothing can be said about "
+        "3.88 %.",
+        "in the 90.62 % of 2 zones where one could have been detected; nothing can be said about "
+        "9.38 % of the ground.",
+        "cloud 71%, no imagery 29%",
+        "after 9, 2025-05-04",
+    ):
+        assert words in page.text, words
+    assert page.text.count("doubtful 存疑 0.4%") == 1
+
+
+def test_suspected_patches_leave_no_zone_clean(make_context):
+    page = Page(render_report(make_context()))
+    assert page.count("b", class_="clean") == 0
+    assert "None of 2 zones can be called free of suspected change" in page.text
+    assert "No suspected change" not in page.text
+
+
+def test_ground_two_zones_share_counts_in_both(make_context):
+    context = make_context()
+    patches = context.patches.assign(proposal="no_change")
+    patches.loc[0, "proposal"] = "suspected"
+    patches.loc[0, "zone_id"] = context.zones[0].zone_id
+    shared = [patches.geometry.iloc[0].buffer(10)] * 2
+    outlines = gpd.GeoSeries(shared, [zone.zone_id for zone in context.zones], patches.crs)
+    clean = [
+        Page(render_report(replace(context, patches=patches, outlines=each))).count(
+            "b", class_="clean"
+        )
+        for each in (None, outlines)
+    ]
+    assert clean == [1, 0]
+
+
+def test_a_report_without_coverage_is_refused(make_context):
+    context = make_context()
+    for coverage, problem in (
+        (None, "there is no coverage table"),
+        (context.coverage.iloc[:1], "the coverage lacks zone 石桥村 B"),
+        (context.coverage.drop(columns="covers_from"), "the coverage lacks covers_from"),
+    ):
+        with pytest.raises(CoverageError, match=problem):
+            render_report(replace(context, coverage=coverage))
+    with pytest.raises(CoverageError, match="the coverage lacks zone C"):
+        render_report(replace(context, planned=("C",)))
+
+
+def test_what_makes_a_patch_doubtful_stands_beside_it(make_context):
+    page = Page(render_report(make_context()))
+    assert page.text.count("35% doubtful 存疑") == 4
+    assert page.text.count("last 2025-05-01") == 22
+    assert page.text.count("shift 1.8 m: ") == 22
+    context = make_context()
+    unknown = context.patches.assign(shift_fraction=np.nan, doubtful_fraction=np.nan)
+    page = Page(render_report(replace(context, patches=unknown)))
+    assert "shift 1.8 m" not in page.text
+    assert "doubtful 存疑 0.4%" in page.text
+
+
 def test_each_patch_has_its_line_outline_and_pictures(make_context):
     page = Page(render_report(make_context()))
     assert page.count("article", class_="chip") == 22
@@ -147,7 +216,10 @@ def test_nothing_found_is_said(make_context):
         )
     )
     page = Page(html)
-    assert "No patch of change was found on the ground that was seen." in page.text
+    assert (
+        "No patch of change was found on the ground that was seen; Coverage says how far that goes."
+        in page.text
+    )
     assert 'id="claims"' not in html
     assert 'id="truth"' not in html
 

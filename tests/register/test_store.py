@@ -7,6 +7,7 @@ from geopandas.testing import assert_geodataframe_equal
 
 from rs_monitor.errors import LayerError, RunError, UnsuitableCRS
 from rs_monitor.register.locking import exclusive
+from rs_monitor.register.records import LATER
 from rs_monitor.register.store import Register
 
 
@@ -135,3 +136,44 @@ def test_a_register_that_cannot_serve_is_refused_before_the_run(tmp_path):
         Register(tmp_path / "file" / "register.gpkg").require_ready("EPSG:4548")
     Register(tmp_path / "new.gpkg").require_ready("EPSG:4548")
     assert not (tmp_path / "new.gpkg").exists()
+
+
+def as_written_before(register, layer, columns):
+    """Rewrite a register without some columns, as an earlier version had written it."""
+    others = [name for name in ("patches", "findings", "runs") if name != layer]
+    held = {name: pyogrio.read_dataframe(register.path, layer=name) for name in (layer, *others)}
+    held[layer] = held[layer].drop(columns=columns)
+    register.path.unlink()
+    for name, frame in held.items():
+        pyogrio.write_dataframe(frame, register.path, layer=name, append=register.path.exists())
+
+
+def test_a_register_of_the_earlier_version_is_carried_over(register, make_patches, make_findings):
+    register.record_run("r1", make_patches("p1"), make_findings("f1"))
+    as_written_before(register, "patches", sorted(LATER))
+    register.require_ready("EPSG:4548")
+    old = register.patches("r1").iloc[0]
+    assert old["last_look"] == ""
+    assert old[["doubtful_fraction", "shift_m", "shift_fraction"]].isna().all()
+    register.record_run("r2", make_patches("p2"), make_findings("f2"))
+    both = register.patches().set_index("patch_id")
+    assert both["shift_m"].isna().tolist() == [True, False]
+    assert both["last_look"].fillna("").tolist() == ["", "x"]
+    assert both["area_m2"].tolist() == [1.5, 1.5]
+    stored = pyogrio.read_info(register.path, layer="patches")["fields"]
+    assert set(stored) >= LATER
+
+
+@pytest.mark.parametrize(("layer", "column"), [("patches", "proposal"), ("findings", "status")])
+def test_a_register_that_cannot_be_carried_over_is_refused(
+    register, patches, findings, layer, column
+):
+    register.record_run("r1", patches, findings)
+    as_written_before(register, layer, [column])
+    wanted = f"whose {layer} lack {column}; needed a register this version can carry over"
+    for use in (
+        lambda: register.require_ready("EPSG:4548"),
+        lambda: register.record_run("r2", patches, findings),
+    ):
+        with pytest.raises(RunError, match=wanted):
+            use()

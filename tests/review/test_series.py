@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +7,13 @@ import shapely
 
 from rs_monitor.errors import GridMismatch, QuantityError
 from rs_monitor.imagery.masks import SceneClass
+from rs_monitor.pipeline.rules import load_imagery_rules
 from rs_monitor.review.series import patch_series
 from tests.review.small_run import GEOBOX, VECTOR_CRS, outline
 
+RULES = load_imagery_rules("imagery", Path()).clear_sky.model_copy(
+    update={"cloud_growth_m": 0.0, "cloud_opening_m": 0.0}
+)
 ROWS, COLUMNS = (20, 22), (30, 35)
 PATCH = outline(ROWS, COLUMNS)
 INSIDE = slice(*ROWS), slice(*COLUMNS)
@@ -23,7 +29,7 @@ def planes(red: int, nir: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def series(*items) -> pd.DataFrame:
-    return patch_series(items, PATCH, GEOBOX, mask="scl", mask_band="scl")
+    return patch_series(items, PATCH, GEOBOX, mask="scl", mask_band="scl", rules=RULES)
 
 
 def test_only_pixels_of_the_patch_count(write_scene):
@@ -81,7 +87,7 @@ def test_an_outline_that_went_through_another_crs_keeps_its_pixels(write_scene):
     there = gpd.GeoSeries([PATCH], crs=str(GEOBOX.crs)).to_crs(VECTOR_CRS)
     back = there.to_crs(str(GEOBOX.crs)).iloc[0]
     item = write_scene("one", "2024-05-01T02:50:00Z", *planes(1000, 3000))
-    table = patch_series([item], back, GEOBOX, mask="none")
+    table = patch_series([item], back, GEOBOX, mask="none", rules=RULES)
     assert table["ndvi_q10"].iloc[0] == pytest.approx(0.5, abs=1e-6)
 
 
@@ -89,7 +95,7 @@ def test_a_patch_of_another_place_is_refused(write_scene):
     item = write_scene("one", "2024-05-01T02:50:00Z", *planes(1000, 3000))
     far = shapely.box(117.0, 31.0, 117.1, 31.1)
     with pytest.raises(GridMismatch, match="holds no pixel centre"):
-        patch_series([item], far, GEOBOX, mask="none")
+        patch_series([item], far, GEOBOX, mask="none", rules=RULES)
 
 
 def test_numbers_without_a_reflectance_scale_are_refused(write_scene):
@@ -102,4 +108,4 @@ def test_numbers_without_a_reflectance_scale_are_refused(write_scene):
         item.to_dict() | {"bands": {n: b.to_dict() for n, b in raw.items()}}
     )
     with pytest.raises(QuantityError, match="without a reflectance scale"):
-        patch_series([plain], PATCH, GEOBOX, mask="none")
+        patch_series([plain], PATCH, GEOBOX, mask="none", rules=RULES)

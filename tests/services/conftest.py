@@ -131,9 +131,9 @@ def call(command, **options):
         pytest.fail(f"failed: {words}\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
 
 
-@pytest.fixture(scope="session")
-def database(programs, room):
-    """A PostgreSQL of this session with pgstac in it; gives the environment to reach it."""
+@contextmanager
+def postgres(programs, room):
+    """A PostgreSQL with pgstac in it; gives the environment to reach it."""
     folder = room / "postgres"
     folder.mkdir(mode=0o700)
     password = folder / "password"
@@ -163,6 +163,12 @@ def database(programs, room):
     log = room / "postgres.log"
     with running(programs, command, log, ready, end=signal.SIGQUIT, user=user, cwd=folder):
         call([programs["pypgstac"], "migrate"], env=reach)
+        yield reach
+
+
+@pytest.fixture(scope="session")
+def database(programs, room):
+    with postgres(programs, room) as reach:
         yield reach
 
 
@@ -204,9 +210,9 @@ class StacApi:
         }
 
 
-@pytest.fixture(scope="session")
-def stac_api(programs, database, room):
-    """stac-fastapi over the database of the session."""
+@contextmanager
+def stac_server(programs, database, room):
+    """stac-fastapi over a database."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [programs["uvicorn"], "--factory", "stac_fastapi.pgstac.app:create_app"]
@@ -216,6 +222,12 @@ def stac_api(programs, database, room):
         programs, command, log, lambda: answers(f"{url}/_mgmt/ping"), cwd=room, env=database
     ):
         yield StacApi(url, programs["pypgstac"], database, room)
+
+
+@pytest.fixture(scope="session")
+def stac_api(programs, database, room):
+    with stac_server(programs, database, room) as api:
+        yield api
 
 
 @dataclass(frozen=True)

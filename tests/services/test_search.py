@@ -5,6 +5,9 @@ import pytest
 
 from rs_monitor.imagery.items import write_items
 from rs_monitor.imagery.search import search
+from rs_monitor.imagery.stac_api import PatientIO
+from rs_monitor.pipeline.demo import ITEMS_NAME
+from rs_monitor.pipeline.identity import item_identity
 
 pytestmark = pytest.mark.service
 
@@ -98,16 +101,42 @@ def test_place_and_period_give_the_same_ids(places, cloudy):
 
 
 def test_all_pages_give_each_item_once(places, cloudy, monkeypatch):
-    monkeypatch.setattr("rs_monitor.imagery.search._PAGE", PAGE)
+    monkeypatch.setattr("rs_monitor.imagery.stac_api.PAGE", PAGE)
     requests = []
-    plain = search.__globals__["_PatientIO"].request
+    plain = PatientIO.request
 
     def counted(self, *args, **kwargs):
         requests.append(args)
         return plain(self, *args, **kwargs)
 
-    monkeypatch.setattr("rs_monitor.imagery.search._PatientIO.request", counted)
+    monkeypatch.setattr("rs_monitor.imagery.stac_api.PatientIO.request", counted)
     answer = found(places, "api", cloudy)
     assert sorted(ids(answer)) == sorted(raw["id"] for raw in cloudy)
     assert answer.refused == ()
     assert len(requests) >= len(cloudy) / PAGE
+
+
+def test_the_folder_and_its_copies_give_the_same_scenes(township, stac_api, tmp_path):
+    raws = township.served()
+    catalog = pystac.Catalog("copy", "copy")
+    catalog.add_items([pystac.Item.from_dict(raw) for raw in raws])
+    catalog.normalize_and_save(str(tmp_path / "static"), pystac.CatalogType.SELF_CONTAINED)
+    sources = {
+        "indexed folder": ("geoparquet", str(township.base / ITEMS_NAME)),
+        "file": ("geoparquet", str(write_items(tmp_path / "items.parquet", raws))),
+        "static": ("static", str(tmp_path / "static" / "catalog.json")),
+        "api": ("api", stac_api.url),
+    }
+    days = sorted(dt.date.fromisoformat(raw["properties"]["datetime"][:10]) for raw in raws)
+    asked = {"bbox": None, "start": days[1], "end": days[-2], "max_cloud_fraction": 1.0}
+    asked |= {"bands": ["red", "scl"]}
+    answers = {
+        name: search(kind, href, collections=["township"] if kind == "api" else [], **asked)
+        for name, (kind, href) in sources.items()
+    }
+    expected = answers.pop("indexed folder")
+    assert len(expected.items) > 10
+    for name, answer in answers.items():
+        assert ids(answer) == ids(expected), name
+        assert [item_identity(i) for i in answer.items] == list(map(item_identity, expected.items))
+        assert [r.item_id for r in answer.refused] == [r.item_id for r in expected.refused]

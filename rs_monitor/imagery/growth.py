@@ -1,0 +1,71 @@
+"""Opening and growing of mask classes, by distance on the ground."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Looks = NDArray[np.bool_]
+
+_SHIFTED_UP_TO_PX = 4
+"""Discs up to here are laid by shifting the looks (29 shifts for 3 pixels): 10 times faster."""
+
+_HAIR = 1e-6
+"""So that a distance equal to the radius counts on every machine."""
+
+
+def reach_px(distance_m: float, pixel_m: float) -> int:
+    """Whole pixels a distance on the ground can touch."""
+    return math.floor(distance_m / pixel_m + _HAIR)
+
+
+def grown(looks: Looks, radius_m: float, pixel_m: float) -> Looks:
+    """Widen what is set in each look by a disc; shape (time, y, x)."""
+    return looks if reach_px(radius_m, pixel_m) == 0 else _near(looks, radius_m / pixel_m)
+
+
+def opened(looks: Looks, radius_m: float, pixel_m: float) -> Looks:
+    """Take out of each look what no disc of the radius fits into; shape (time, y, x).
+
+    Notes
+    -----
+    The ground beyond the rim of the array counts as set, so that a cloud cut by the rim stays.
+    """
+    if reach_px(radius_m, pixel_m) == 0:
+        return looks
+    radius = radius_m / pixel_m
+    return looks & _near(looks & ~_near(~looks, radius), radius)
+
+
+def _near(looks: Looks, radius: float) -> Looks:
+    """Pixels no farther than the radius, in pixels, from one that is set in the same look."""
+    if radius < _SHIFTED_UP_TO_PX + 1:
+        return _near_by_shifts(looks, radius)
+    return np.stack([_near_by_distance(look, radius) for look in looks])
+
+
+def _near_by_shifts(looks: Looks, radius: float) -> Looks:
+    near = looks.copy()
+    reach = math.floor(radius + _HAIR)
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            if 0 < math.hypot(down, right) <= radius + _HAIR:
+                to_rows, from_rows = _overlap(down, looks.shape[1])
+                to_cols, from_cols = _overlap(right, looks.shape[2])
+                near[:, to_rows, to_cols] |= looks[:, from_rows, from_cols]
+    return near
+
+
+def _overlap(shift: int, length: int) -> tuple[slice, slice]:
+    """Target and source of a shift along an axis; empty where it leaves the array."""
+    ahead, back = max(shift, 0), max(-shift, 0)
+    return slice(ahead, max(length - back, ahead)), slice(back, max(length - ahead, back))
+
+
+def _near_by_distance(look: Looks, radius: float) -> Looks:
+    if not look.any():
+        return np.zeros_like(look)
+    return np.asarray(ndimage.distance_transform_edt(~look) <= radius + _HAIR)

@@ -1,0 +1,84 @@
+"""Bright "clouds" that stay in place are ground: new concrete must survive the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_monitor.imagery.sky_rules import InPlaceRules
+from rs_monitor.kernels.in_place import FLAGGED, GROUND, UNUSED, stays_in_place
+
+IN_PLACE_BANDS = ("blue", "green", "red", "nir", "nir08", "swir16", "swir22")
+"""Bands a surface is recognised by; an index alone looks alike in every cloud."""
+
+_VISIBLE = frozenset({"blue", "green", "red"})
+_STRIP_ROWS = 64
+
+
+def in_place_bands(bands: Sequence[str], rules: InPlaceRules) -> tuple[str, ...]:
+    """Return the bands the rule can use, none where they are too few to know a surface by."""
+    usable = tuple(band for band in bands if band in IN_PLACE_BANDS)
+    enough = len(usable) >= rules.min_bands and not _VISIBLE.isdisjoint(usable)
+    return usable if enough else ()
+
+
+def kept_in_place(
+    cloud: NDArray[np.bool_],
+    ground: NDArray[np.bool_],
+    values: Mapping[str, NDArray[np.float32]],
+    days: NDArray[np.float64],
+    rules: InPlaceRules,
+) -> NDArray[np.bool_]:
+    """Find the cloud looks that are ground.
+
+    Parameters
+    ----------
+    cloud, ground : ndarray of bool, shape (time, y, x)
+        Looks flagged as cloud, and looks at the ground; ascending in time.
+    values : mapping of str to ndarray of float32, shape (time, y, x)
+        Reflectance by band; NaN = not seen.
+    days : ndarray of float64, shape (time,)
+        Day number of each look.
+    rules : InPlaceRules
+
+    Returns
+    -------
+    ndarray of bool, shape (time, y, x)
+        True = flagged, but ground.
+
+    Notes
+    -----
+    The rule and its reason: :func:`rs_monitor.kernels.in_place.stays_in_place`. Snow that lies
+    for weeks stays in place too and is left to the mask by its snow index.
+    """
+    flagged = cloud & ~_snow_like(values, rules.snow_ndsi)
+    kept = np.zeros_like(cloud)
+    for top in range(0, cloud.shape[1], _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        often = flagged[:, rows].sum(axis=0) >= rules.min_looks
+        state = np.full((flagged.shape[0], int(often.sum())), UNUSED, dtype=np.uint8)
+        state[ground[:, rows][:, often]] = GROUND
+        state[flagged[:, rows][:, often]] = FLAGGED
+        series = np.stack([band[:, rows][:, often] for band in values.values()], axis=-1)
+        kept[:, rows][:, often] = stays_in_place(
+            np.ascontiguousarray(state.T),
+            np.ascontiguousarray(series.transpose(1, 0, 2)),
+            days,
+            tolerance=rules.tolerance,
+            tolerance_fraction=rules.tolerance_fraction,
+            min_looks=rules.min_looks,
+            min_days=rules.min_days,
+            max_contrary_fraction=rules.max_contrary_fraction,
+        ).T
+    return kept
+
+
+def _snow_like(
+    values: Mapping[str, NDArray[np.float32]], limit: float
+) -> NDArray[np.bool_] | np.bool_:
+    if "green" not in values or "swir16" not in values:
+        return np.False_
+    green, swir = values["green"], values["swir16"]
+    return np.asarray(green - swir > limit * (green + swir))

@@ -1,0 +1,45 @@
+"""Thresholds of the imagery as a job names them: one rule file, one table for each concern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from rs_monitor.config import Model, find_rules, load_table
+from rs_monitor.findings.detectability import DetectabilityRules
+from rs_monitor.imagery.dark_levels import RadiometryRules
+from rs_monitor.imagery.registration import RegistrationRules
+from rs_monitor.imagery.seasons import SeasonRules
+from rs_monitor.imagery.sky_rules import ClearSkyRules
+
+
+class InspectionRules(Model):
+    """How much of a zone is read to judge its scenes."""
+
+    blocks: int = Field(ge=1, description="blocks of a zone that are inspected, spread evenly")
+
+
+class ImageryRules(Model):
+    """A rule file of the imagery."""
+
+    id: str
+    version: str
+    basis: str = Field(description="documents the numbers come from")
+    inspection: InspectionRules
+    clear_sky: ClearSkyRules
+    radiometry: RadiometryRules
+    registration: RegistrationRules
+    detectability: DetectabilityRules
+    season: SeasonRules
+
+
+def load_imagery_rules(name_or_path: str, base: Path) -> ImageryRules:
+    """Read the thresholds of the imagery.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule file, or with every mistake in it.
+    """
+    return load_table(find_rules(name_or_path, base), ImageryRules)

@@ -1,0 +1,129 @@
+"""What every stage of a run shares: the plan, the pool, the rules, the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from rs_monitor.cluster import Outcome, Pool, run_tasks
+from rs_monitor.config import DetectionRules
+from rs_monitor.grid import Block
+from rs_monitor.imagery.incidents import ReadIncident
+from rs_monitor.outputs.blocks import BlockStore
+from rs_monitor.pipeline.looks import Reading, Shifts
+from rs_monitor.pipeline.plan import Plan, ZonePlan
+from rs_monitor.pipeline.relief import LightFits
+from rs_monitor.pipeline.rules import ImageryRules
+from rs_monitor.pipeline.tasks import BlockTask, Receipt
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Told of every block that ends."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report ``done`` of ``total`` blocks of a stage."""
+
+
+@dataclass
+class Ledger:
+    """What the tasks of a run reported.
+
+    Attributes
+    ----------
+    blocks : list of (str, str, str, str or None)
+        Zone, stage, block, and why it was computed; None = reused.
+    failures : list of (str, str, str)
+        Zone, item or block, and what happened.
+    fitted : dict of str to dict
+        Parameters fitted per zone, for the manifest.
+    inspected : dict of str to dict
+        What the scenes of each zone are like, for the manifest.
+    warnings : list of (str, str)
+        Zone, and what a user should know of its scenes.
+    incidents : list of ReadIncident
+        Reads that succeeded only when they were repeated.
+    """
+
+    blocks: list[tuple[str, str, str, str | None]] = field(default_factory=list)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    incidents: list[ReadIncident] = field(default_factory=list)
+
+    def note(self, receipt: Receipt, stage: str, *, again: bool = False) -> None:
+        """Take down one receipt; ``again``: a later stage reads the same and names its failures."""
+        self.blocks.append((receipt.zone_id, stage, receipt.block, receipt.reason))
+        self.incidents += receipt.incidents
+        if not again:
+            self.failures += [(receipt.zone_id, item, why) for item, why in receipt.failures]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every stage of a run shares.
+
+    Attributes
+    ----------
+    plan : Plan
+    store : BlockStore
+    pool : Pool
+    rules : DetectionRules
+    imagery_rules : ImageryRules
+    progress : Progress
+    ledger : Ledger
+    """
+
+    plan: Plan
+    store: BlockStore
+    pool: Pool
+    rules: DetectionRules
+    imagery_rules: ImageryRules
+    progress: Progress
+    ledger: Ledger
+
+    def reading(self, shifts: Shifts | None = None, light: LightFits | None = None) -> Reading:
+        """How looks are read, with some shifts undone and the light on slopes corrected."""
+        config = self.plan.config
+        return Reading(
+            imagery=config.imagery,
+            rules=self.imagery_rules,
+            chunk_px=config.cluster.chunk_px,
+            dem=self.plan.dem,
+            shifts=shifts or {},
+            light=light or {},
+        )
+
+    def stage(
+        self, name: str, function: Callable[[Any], T], tasks: Sequence[Any]
+    ) -> list[Outcome[T]]:
+        """Run one stage and report its progress."""
+        done = 0
+
+        def tick(_: Any) -> None:
+            nonlocal done
+            done += 1
+            self.progress(name, done, len(tasks))
+
+        return run_tasks(self.pool, function, tasks, tick)
+
+
+def block_task(
+    work: Work, zone: ZonePlan, block: Block, *, fingerprint: str = "", observed: str = ""
+) -> BlockTask:
+    """Where a task on one block reads and writes."""
+    return BlockTask(work.store, zone.zone_id, zone.geobox, block, fingerprint, observed)
+
+
+def values_of(outcomes: Sequence[Outcome[T]]) -> list[T]:
+    """Results of tasks that must all have ended well; raises the first error."""
+    values = []
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.value is not None:
+            values.append(outcome.value)
+    return values
