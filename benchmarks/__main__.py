@@ -6,6 +6,7 @@ import sys
 from benchmarks import (
     composite_memory,
     demo_seeds,
+    fault_table,
     radiometry,
     reading,
     registration,
@@ -16,6 +17,7 @@ from benchmarks import (
 STUDIES = {
     "demo_seeds": demo_seeds.main,
     "taizhou": taizhou.main,
+    "fault_table": fault_table.main,
     "radiometry": radiometry.main,
     "registration": registration.main,
     "reading": reading.main,

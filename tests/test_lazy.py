@@ -34,7 +34,7 @@ from rs_monitor.imagery.harmonise import load_harmonisation, to_sentinel2
 from rs_monitor.imagery.illumination import LightFit, cos_incidence, cos_slope, flatten_terrain
 from rs_monitor.imagery.load import to_reflectance, valid_mask
 from rs_monitor.imagery.lost_looks import lost_looks
-from rs_monitor.imagery.masks import clear_mask, screen
+from rs_monitor.imagery.masks import screen
 from rs_monitor.imagery.terrain_shadow import terrain_shadow
 from rs_monitor.lazy import is_lazy, map_pixels, map_window, reduce_time
 from rs_monitor.maps.features import BANDS, season_features
@@ -102,9 +102,6 @@ FUNCTIONS = {
     "rs_monitor.imagery.load.valid_mask": lambda i: valid_mask(i.cube["red"]),
     "rs_monitor.imagery.lost_looks.lost_looks": lambda i: lost_looks(
         screen(i.cube, kind="scl", band="scl", spectral_bands=BANDS, rules=CLEAR_SKY)["reason"]
-    ),
-    "rs_monitor.imagery.masks.clear_mask": lambda i: clear_mask(
-        i.cube, kind="scl", band="scl", spectral_bands=BANDS
     ),
     "rs_monitor.imagery.masks.screen": lambda i: screen(
         i.cube, kind="scl", band="scl", spectral_bands=BANDS, rules=NEAR_SKY

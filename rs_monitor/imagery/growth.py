@@ -40,6 +40,38 @@ def opened(looks: Looks, radius_m: float, pixel_m: float) -> Looks:
     return looks & _near(looks & ~_near(~looks, radius), radius)
 
 
+def open_sky(ground: Looks, seen: Looks, radius_m: float, pixel_m: float, share: float) -> Looks:
+    """Tell where the ground around a pixel lies open on the same look.
+
+    Parameters
+    ----------
+    ground, seen : ndarray of bool, shape (time, y, x)
+        Looks at the ground; looks at anything.
+    radius_m : float
+        Half the edge of the square around a pixel.
+    pixel_m : float
+        Pixel edge, metres.
+    share : float
+        Of the seen pixels of the square that must be ground.
+    """
+    reach = reach_px(radius_m, pixel_m)
+    return np.asarray(
+        (_square_sum(ground & seen, reach) >= share * _square_sum(seen, reach)) & seen
+    )
+
+
+def _square_sum(looks: Looks, reach: int) -> NDArray[np.int64]:
+    """Pixels that are set in the square around each pixel, cut at the rim of the array."""
+    total = np.asarray(looks, dtype=np.int64)
+    for axis in (1, 2):
+        length = total.shape[axis]
+        sums = np.insert(np.cumsum(total, axis=axis), 0, 0, axis=axis)
+        place = np.arange(length)
+        upper, lower = np.minimum(place + reach + 1, length), np.maximum(place - reach, 0)
+        total = np.take(sums, upper, axis=axis) - np.take(sums, lower, axis=axis)
+    return total
+
+
 def _near(looks: Looks, radius: float) -> Looks:
     """Pixels no farther than the radius, in pixels, from one that is set in the same look."""
     if radius < _SHIFTED_UP_TO_PX + 1:

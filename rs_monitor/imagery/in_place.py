@@ -53,7 +53,7 @@ def kept_in_place(
     The rule and its reason: :func:`rs_monitor.kernels.in_place.stays_in_place`. Snow that lies
     for weeks stays in place too and is left to the mask by its snow index.
     """
-    flagged = cloud & ~_snow_like(values, rules.snow_ndsi)
+    flagged = cloud & _bright(values, rules.min_brightness) & ~_snow_like(values, rules.snow_ndsi)
     kept = np.zeros_like(cloud)
     for top in range(0, cloud.shape[1], _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
@@ -73,6 +73,11 @@ def kept_in_place(
             max_contrary_fraction=rules.max_contrary_fraction,
         ).T
     return kept
+
+
+def _bright(values: Mapping[str, NDArray[np.float32]], limit: float) -> NDArray[np.bool_]:
+    visible = [values[band] for band in sorted(_VISIBLE & set(values))]
+    return np.asarray(np.mean(visible, axis=0) >= limit)
 
 
 def _snow_like(

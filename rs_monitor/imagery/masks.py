@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.codes import Sky
+from rs_monitor.codes import Quantity, Sky
 from rs_monitor.errors import ConfigError
-from rs_monitor.imagery.growth import grown, opened, reach_px
+from rs_monitor.imagery.growth import grown, open_sky, opened, reach_px
 from rs_monitor.imagery.in_place import in_place_bands, kept_in_place
 from rs_monitor.imagery.load import valid_mask
 from rs_monitor.imagery.outliers import outlier_sky
@@ -21,54 +21,12 @@ from rs_monitor.imagery.qa_bits import BESIDE_CLOUD, CLEAR_SCL, SceneClass, deco
 from rs_monitor.imagery.sky_rules import ClearSkyRules
 from rs_monitor.lazy import map_looks, map_pixels
 
-__all__ = ["CLEAR_SCL", "SceneClass", "clear_mask", "mask_margin_px", "screen"]
+__all__ = ["CLEAR_SCL", "SceneClass", "mask_margin_px", "screen"]
 
 ScreenKind = Literal["scl", "qa_pixel", "bqa", "fmask", "hls_fmask", "cloudmask", "outlier", "none"]
 
 _WITH_RIM = ("qa_pixel", "hls_fmask")
 _GROUND = (Sky.CLEAR, Sky.DOUBTFUL)
-
-
-def clear_mask(
-    cube: xr.Dataset,
-    *,
-    kind: Literal["scl", "none"],
-    band: str | None,
-    spectral_bands: Sequence[str],
-) -> xr.DataArray:
-    """Tell usable looks at the ground, lazily.
-
-    Parameters
-    ----------
-    cube : xr.Dataset
-        As from ``load_cube`` or ``to_reflectance``.
-    kind : {'scl', 'none'}
-        How clouds are told; ``none``: only missing values are left out.
-    band : str, optional
-        Variable with the scene classes, for ``scl``.
-    spectral_bands : sequence of str
-        A look is usable only where all of these were seen.
-
-    Returns
-    -------
-    xr.DataArray
-        bool, dims ``time, y, x``; True = usable.
-
-    Raises
-    ------
-    ConfigError
-        If the kind is unknown, or the mask band is not given or not in the cube.
-    """
-    clear = valid_mask(cube[spectral_bands[0]])
-    for name in spectral_bands[1:]:
-        clear = clear & valid_mask(cube[name])
-    if kind == "scl":
-        clear = clear & cube[_mask_band(cube, band)].isin([int(code) for code in sorted(CLEAR_SCL)])
-    elif kind != "none":
-        raise ConfigError("imagery.mask", [f"{kind!r} is unknown; use 'scl' or 'none'"])
-    clear = clear.rename("clear")
-    clear.attrs = {"grid_mapping": "spatial_ref"}
-    return clear
 
 
 def mask_margin_px(rules: ClearSkyRules, pixel_m: float, *, kind: ScreenKind | None = None) -> int:
@@ -95,7 +53,10 @@ def mask_margin_px(rules: ClearSkyRules, pixel_m: float, *, kind: ScreenKind | N
         (rules.shadow_opening_m, max(rules.shadow_growth_m, rim)),
         (0.0, rules.snow_growth_m),
     ]
-    return max(2 * reach_px(speck, pixel_m) + reach_px(wide, pixel_m) for speck, wide in steps)
+    around = reach_px(rules.in_place.open_radius_m, pixel_m)
+    return around + max(
+        2 * reach_px(speck, pixel_m) + reach_px(wide, pixel_m) for speck, wide in steps
+    )
 
 
 def screen(
@@ -162,7 +123,7 @@ def screen(
     plan = _Plan(
         kind=kind,
         bands=tuple(levels),
-        in_place=in_place_bands(tuple(levels), rules.in_place),
+        in_place=in_place_bands(_in_reflectance(cube, tuple(levels)), rules.in_place),
         nodata=nodata,
         relief=terrain_shadow is not None,
         days=tuple(_days(cube)),
@@ -228,7 +189,10 @@ def _cleaned(
     if plan.in_place:
         used = {name: values[name] for name in plan.in_place}
         ground = (sky == Sky.CLEAR) & seen
-        cloud = flagged & ~kept_in_place(flagged & seen, ground, used, _array(plan), rules.in_place)
+        alone = flagged & open_sky(
+            ground, seen, rules.in_place.open_radius_m, pixel_m, rules.in_place.open_fraction
+        )
+        cloud = flagged & ~kept_in_place(alone, ground, used, _array(plan), rules.in_place)
     cloud = opened(cloud, rules.cloud_opening_m, pixel_m)
     if relief is not None:
         shadow = shadow & ~relief
@@ -277,6 +241,18 @@ def _flags() -> dict[str, Any]:
         "flag_values": [int(sky) for sky in Sky],
         "flag_meanings": " ".join(sky.name.lower() for sky in Sky),
     }
+
+
+def _in_reflectance(cube: xr.Dataset, bands: Sequence[str]) -> tuple[str, ...]:
+    """Bands whose levels are reflectance on every date; raw numbers know no brightness."""
+    if cube.attrs.get("quantity") == Quantity.REFLECTANCE:
+        return tuple(bands)
+    known = [band for band in bands if f"{band}_scale" in cube.coords]
+    return tuple(
+        band
+        for band in known
+        if cube[band].dtype.kind == "f" or bool((cube[f"{band}_scale"] != 1).all())
+    )
 
 
 def _level(cube: xr.Dataset, name: str) -> xr.DataArray:

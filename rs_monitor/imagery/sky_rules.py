@@ -15,7 +15,10 @@ class InPlaceRules(Model):
     tolerance: float = Field(ge=0, description="reflectance two looks may differ by")
     tolerance_fraction: float = Field(ge=0, lt=1, description="and this share of the value")
     max_contrary_fraction: float = Field(ge=0, lt=1, description="ground looks that disagree")
+    min_brightness: float = Field(ge=0, lt=1, description="mean visible reflectance of a look")
     snow_ndsi: float = Field(gt=0, lt=1, description="snow index from which it may be snow")
+    open_radius_m: float = Field(gt=0, description="half the edge of the square that must lie open")
+    open_fraction: float = Field(ge=0, le=1, description="of that square, unflagged ground")
     min_bands: int = Field(ge=2, description="bands needed to know a surface by")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rs_monitor.errors import ReadError
-from rs_monitor.grid import Block
+from rs_monitor.grid import Block, blocks_of
 from rs_monitor.outputs.digest import fingerprint
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
 from rs_monitor.pipeline.judge import (
@@ -62,7 +62,8 @@ class _Measured:
 
 def _inspect_zone(work: Work, zone: ZonePlan, registering: bool) -> Inspected | None:
     """None when no block of the zone could be read."""
-    blocks = blocks_to_inspect(zone.blocks, work.imagery_rules.inspection.blocks)
+    rules = work.imagery_rules.inspection
+    blocks = blocks_to_inspect(blocks_of(zone.geobox, rules.block_px), rules.blocks)
     levels = _measured(work, zone, LEVELS, inspect_levels, dict.fromkeys(blocks, ""), ())
     if not levels:
         return None

@@ -17,6 +17,7 @@ from rs_monitor.imagery.sky_rules import ClearSkyRules
 class InspectionRules(Model):
     """How much of a zone is read to judge its scenes."""
 
+    block_px: int = Field(ge=64, description="edge of an inspected block; no matter of the job's")
     blocks: int = Field(ge=1, description="blocks of a zone that are inspected, spread evenly")
 
 

@@ -11,7 +11,8 @@ from odc.geo.xr import xr_coords
 
 from rs_monitor.codes import Sky
 from rs_monitor.errors import ConfigError, MaskError
-from rs_monitor.imagery.masks import clear_mask, mask_margin_px, screen
+from rs_monitor.imagery.growth import open_sky
+from rs_monitor.imagery.masks import mask_margin_px, screen
 from rs_monitor.imagery.qa_bits import CLEAR_SCL, SceneClass
 from tests.imagery.shipped_rules import CLEAR_SKY
 
@@ -23,6 +24,7 @@ PLAIN = CLEAR_SKY.model_copy(
         "shadow_opening_m": 0.0,
         "cloud_growth_m": 0.0,
         "shadow_growth_m": 0.0,
+        "in_place": CLEAR_SKY.in_place.model_copy(update={"open_fraction": 0.0}),
     }
 )
 
@@ -80,7 +82,7 @@ def test_clear_classes_are_the_ground():
 
 
 def test_scl(cube):
-    clear = clear_mask(cube, kind="scl", band="scl", spectral_bands=["red"])
+    clear = screen(cube, kind="scl", band="scl", spectral_bands=["red"], rules=PLAIN)["clear"]
     assert clear.dtype == bool
     assert clear.chunks is not None
     # class 4 is vegetation, but red was not seen there
@@ -88,15 +90,14 @@ def test_scl(cube):
 
 
 def test_every_spectral_band_must_be_seen(cube):
-    clear = clear_mask(cube, kind="none", band=None, spectral_bands=["red", "nir"])
+    screened = screen(cube, kind="none", band=None, spectral_bands=["red", "nir"], rules=PLAIN)
+    clear = screened["clear"]
     assert np.flatnonzero(~clear.values).tolist() == [4, 5]
 
 
 def test_refusals(cube):
     with pytest.raises(ConfigError, match=r"'cloud' is not in the cube \(red, nir, scl\)"):
-        clear_mask(cube, kind="scl", band="cloud", spectral_bands=["red"])
-    with pytest.raises(ConfigError, match="'fmask' is unknown"):
-        clear_mask(cube, kind="fmask", band="scl", spectral_bands=["red"])
+        screen(cube, kind="scl", band="cloud", spectral_bands=["red"], rules=PLAIN)
     with pytest.raises(ConfigError, match="'s2cloudless' is unknown; use one of scl, qa_pixel"):
         screen(cube, kind="s2cloudless", band="scl", spectral_bands=["red"], rules=PLAIN)
     with pytest.raises(ConfigError, match="None is not in the cube"):
@@ -293,18 +294,18 @@ def test_a_block_with_its_margin_equals_the_whole(weather):
 
 
 def test_the_margin_covers_the_farthest_step():
-    assert mask_margin_px(CLEAR_SKY, 10.0) == 2 + 15
-    assert mask_margin_px(CLEAR_SKY, 30.0) == 0 + 5
-    assert mask_margin_px(CLEAR_SKY, 30.0, kind="qa_pixel") == 5
-    assert mask_margin_px(CLEAR_SKY, 10.0, kind="scl") == 2 + 3
+    assert mask_margin_px(CLEAR_SKY, 10.0) == 30 + 2 + 15
+    assert mask_margin_px(CLEAR_SKY, 30.0) == 10 + 0 + 5
+    assert mask_margin_px(CLEAR_SKY, 30.0, kind="qa_pixel") == 10 + 5
+    assert mask_margin_px(CLEAR_SKY, 10.0, kind="scl") == 30 + 2 + 3
     for name, px in [("cloud_growth_m", 2 + 5), ("shadow_growth_m", 2 + 5), ("snow_growth_m", 5)]:
         wide = CLEAR_SKY.model_copy(update={name: 50.0})
-        assert mask_margin_px(wide, 10.0, kind="scl") == px
+        assert mask_margin_px(wide, 10.0, kind="scl") == 30 + px
     for name in ("cloud_opening_m", "shadow_opening_m"):
         wide = CLEAR_SKY.model_copy(update={name: 50.0})
-        assert mask_margin_px(wide, 10.0, kind="scl") == 2 * 5 + 3
+        assert mask_margin_px(wide, 10.0, kind="scl") == 30 + 2 * 5 + 3
     assert mask_margin_px(CLEAR_SKY, 10.0, kind="none") == 0
-    assert mask_margin_px(PLAIN.model_copy(update={"provider_rim_m": 0.0}), 10.0) == 0
+    assert mask_margin_px(PLAIN.model_copy(update={"provider_rim_m": 0.0}), 10.0) == 30
 
 
 def test_the_graph_is_built_without_reading(weather):
@@ -314,3 +315,50 @@ def test_the_graph_is_built_without_reading(weather):
     with dask.config.set(scheduler=refuse):
         lazy = reasons(weather.chunk(x=20), CLEAR_SKY)
     assert all(isinstance(lazy[name].data, da.Array) for name in ("clear", "doubtful", "reason"))
+
+
+def flagged_on_every_date(level, **attrs):
+    """Twelve looks over a year at four pixels, all of one level and all called cloud."""
+    days = np.datetime64("2025-01-01", "ns") + np.arange(12) * np.timedelta64(30, "D")
+    shape, dims = (12, 2, 2), ("time", "y", "x")
+    bands = {
+        name: (dims, np.full(shape, level, dtype="float32")) for name in ("red", "nir", "swir16")
+    }
+    grid = {"time": days, "y": [15.0, 5.0], "x": [5.0, 15.0]}
+    scl = {"scl": (dims, np.full(shape, 9, dtype="uint8"))}
+    return xr.Dataset(bands | scl, coords=grid, attrs=attrs)
+
+
+@pytest.mark.parametrize(
+    ("level", "quantity", "kept"),
+    [(0.3, "reflectance", True), (0.08, "reflectance", False), (3000.0, "dn", False)],
+    ids=["roof", "dark field", "raw numbers"],
+)
+def test_only_bright_ground_in_reflectance_is_kept_in_place(level, quantity, kept):
+    cube = flagged_on_every_date(level, quantity=quantity)
+    if quantity == "dn":
+        cube = cube.assign({name: cube[name].astype("uint16") for name in ("red", "nir", "swir16")})
+        ones = {f"{name}_scale": ("time", np.ones(12)) for name in ("red", "nir", "swir16")}
+        zeros = {f"{name}_offset": ("time", np.zeros(12)) for name in ("red", "nir", "swir16")}
+        cube = cube.assign_coords(ones | zeros)
+    sky = screen(cube, kind="scl", band="scl", spectral_bands=["red", "nir", "swir16"], rules=PLAIN)
+    assert bool(sky["doubtful"].all()) == kept
+    assert bool(sky["clear"].any()) == kept
+
+
+def test_ground_under_cloud_on_every_date_is_not_taken_for_a_roof():
+    cube = flagged_on_every_date(0.5, quantity="reflectance")
+    bands = {"kind": "scl", "band": "scl", "spectral_bands": ["red", "nir", "swir16"]}
+    assert not screen(cube, **bands, rules=CLEAR_SKY)["clear"].any()
+
+
+def test_the_square_around_a_pixel_must_lie_open():
+    ground = np.zeros((1, 5, 7), dtype=bool)
+    ground[0, :, 4:] = True
+    seen = np.ones_like(ground)
+    seen[0, 0] = False
+    open_at = open_sky(ground, seen, 10.0, 10.0, 0.5)[0]
+    # squares of 3 x 3, cut at the rim; the first row was not seen
+    assert np.flatnonzero(open_at[2]).tolist() == [4, 5, 6]
+    assert np.flatnonzero(open_sky(ground, seen, 10.0, 10.0, 1 / 3)[0][2]).tolist() == [3, 4, 5, 6]
+    assert not open_at[0].any()

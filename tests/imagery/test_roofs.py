@@ -44,7 +44,7 @@ def test_roofs_survive_and_clouds_do_not(planted, record_property):
     sky = open_looks(planted, 100.0)
     kept_looks = clear[sky & planted.roof].mean()
     kept_pixels = roofs_seen(planted, clear & sky)
-    missed = clear[(planted.cloud >= OPAQUE) & planted.seen].mean()
+    missed = float(clear[(planted.cloud >= OPAQUE) & planted.seen].mean())
 
     off = CLEAR_SKY.model_copy(
         update={"in_place": CLEAR_SKY.in_place.model_copy(update={"min_looks": 10_000})}

@@ -23,6 +23,7 @@ from rs_monitor.pipeline.collect import (
     zone_patches,
 )
 from rs_monitor.pipeline.plan import ZonePlan
+from rs_monitor.pipeline.rules import load_imagery_rules
 from rs_monitor.register.records import PATCH, check_coverage, record_frame
 
 CRS = "EPSG:4548"
@@ -177,6 +178,9 @@ def test_decide_reports_the_same_ground_once(frame):
     assert list(found.coverage["zone_id"]) == ["A", "B"]
 
 
+SHIFT_RULES = load_imagery_rules("imagery", RULES).detectability
+
+
 @pytest.fixture
 def products():
     """One changed field reaching from the left zone far out of it."""
@@ -191,21 +195,35 @@ def products():
         "looks_after": looks,
         "middle_before": 100 * floats,
         "middle_after": 30 * floats,
+        "last_before": 120 * floats,
+        "last_after": 60 * floats,
+        "doubtful_before": np.zeros(SHAPE, dtype=np.uint16),
+        "doubtful_after": np.where(changed, 5, 0).astype(np.uint16),
     }
     return ZoneProducts(zone_plan("A", LEFT), arrays)
 
 
 def test_a_patch_reaching_into_the_zone_is_reported_whole_and_dated(products, detection):
-    row = zone_patches(products, plan_of(products.zone), detection).iloc[0]
+    row = zone_patches(products, plan_of(products.zone), detection, SHIFT_RULES).iloc[0]
     assert row["n_px"] == 100
     # day 100 and day 30 of the periods
     assert (row["first_date"], row["last_date"]) == ("2024-06-09", "2025-03-31")
+    assert row["last_look"] == "2025-04-30"
+    assert row["doubtful_fraction"] == 0.5
+    assert np.isnan(row["shift_m"])
+
+
+def test_a_patch_within_the_shift_of_its_edge_is_not_measured(products, detection):
+    plan = plan_of(products.zone)
+    sharp = zone_patches(replace(products, shift_m=1.0), plan, detection, SHIFT_RULES).iloc[0]
+    blurred = zone_patches(replace(products, shift_m=15.0), plan, detection, SHIFT_RULES).iloc[0]
+    assert (sharp["measurability"], blurred["measurability"]) == ("measured", "detect_only")
 
 
 def test_a_zone_without_change_has_no_patches(products, detection):
     still = np.full(SHAPE, Change.NO_CHANGE, dtype=np.uint8)
     none = replace(products, arrays={**products.arrays, "change": still})
-    assert len(zone_patches(none, plan_of(products.zone), detection)) == 0
+    assert len(zone_patches(none, plan_of(products.zone), detection, SHIFT_RULES)) == 0
 
 
 def test_a_zone_never_read_is_in_the_coverage(detection):

@@ -167,23 +167,30 @@ def test_broken_scene_is_named_and_left_out(
     assert (looks <= finished.found.coverage["looks_after_median"]).all()
 
 
+def overwrite(path: Path, value: int) -> None:
+    """Lay one value over a square of every band."""
+    with rasterio.open(path) as source:
+        data, profile = source.read(), source.profile
+    data[:, 25:135, 25:135] = value
+    path.unlink()
+    with rasterio.open(path, "w", **(profile | {"driver": "GTiff"})) as target:
+        target.write(data)
+
+
 def test_ground_never_seen_after_is_not_no_change(township_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "township"
     shutil.copytree(township_folder, copy)
+    rng = np.random.default_rng(1)
     for path in sorted((copy / "scenes").glob("*2025*_SCL.tif")):
-        with rasterio.open(path) as source:
-            data, profile = source.read(), source.profile
-        data[:, 40:80, 40:80] = 9
-        path.unlink()
-        with rasterio.open(path, "w", **(profile | {"driver": "GTiff"})) as target:
-            target.write(data)
+        overwrite(path, 9)
+        overwrite(path.with_name(path.name.replace("_SCL", "_SR")), rng.integers(5000, 9000))
     index_folder(copy / "scenes", copy / "items.parquet")
     done = run_job(copy, tmp_path)
     zone = plan_of(copy).zones[0]
     change, geobox, _ = read_raster(map_path(done.path, zone.zone_id, "change"))
     with rasterio.open(sorted((copy / "scenes").glob("*_SCL.tif"))[0]) as source:
-        left, top = source.transform * (42, 42)
-        right, bottom = source.transform * (78, 78)
+        left, top = source.transform * (60, 60)
+        right, bottom = source.transform * (100, 100)
     a = geobox.affine
     rows = slice(max(round((top - a.f) / a.e), 0), max(round((bottom - a.f) / a.e), 0))
     cols = slice(max(round((left - a.c) / a.a), 0), max(round((right - a.c) / a.a), 0))
