@@ -322,8 +322,8 @@ def away_from_cloud(looks: Looks) -> NDArray[np.bool_]:
 def ground_detail(looks: Looks, band: str, coarse_px: int, ground: NDArray[np.bool_]) -> Layer:
     """A band without what is finer than a coarse pixel or wider than a few fields; 0 elsewhere."""
     image = np.nan_to_num(looks.values[band].values[0])
-    fine, wide = coarse_px / 2, coarse_px * 4.5
-    detail = ndimage.gaussian_filter(image, fine) - ndimage.gaussian_filter(image, wide)
+    wide = ndimage.uniform_filter(image, 10 * coarse_px + 1)
+    detail = ndimage.gaussian_filter(image, coarse_px / 2) - wide
     return np.where(ground, detail, 0).astype(np.float32)
 
 

@@ -357,6 +357,8 @@ def _read_plain(
     row, col = corner[0] + job.span.y0, corner[1] + job.span.x0
     r0, r1 = max(row, 0), min(row + rows, dataset.height)
     c0, c1 = max(col, 0), min(col + cols, dataset.width)
+    if r0 >= r1 or c0 >= c1:
+        return np.full(job.span.shape, job.fill, dtype=job.dtype)
     window = Window(c0, r0, c1 - c0, r1 - r0)
     if (r1 - r0, c1 - c0) == job.span.shape:
         # straight into the result: masks and copies cost as much as a quarter of the read
@@ -364,9 +366,8 @@ def _read_plain(
         dataset.read(source.index, window=window, out=whole)
         return whole
     values = np.full(job.span.shape, job.fill, dtype=job.dtype)
-    if r0 < r1 and c0 < c1:
-        part = slice(r0 - row, r1 - row), slice(c0 - col, c1 - col)
-        values[part] = dataset.read(source.index, window=window)
+    part = slice(r0 - row, r1 - row), slice(c0 - col, c1 - col)
+    values[part] = dataset.read(source.index, window=window)
     return values
 
 

@@ -347,6 +347,14 @@ def test_dem(make, tmp_path):
     assert np.array_equal(part.values, fine.values[window], equal_nan=True)
 
 
+def test_chunks_far_beyond_the_file_are_unknown_ground(make, tmp_path):
+    path = make.tif(tmp_path / "dem.tif", np.ones((60, 80), dtype="int16"), nodata=-32768)
+    dem = load_dem(path, geobox=make.grid(60, 80).pad(200), chunk_px=64)
+    found = dem.values
+    assert np.isfinite(found).sum() == 60 * 80
+    assert np.isfinite(found[200:260, 200:280]).all()
+
+
 def test_items_survive_the_plan(scene, numbers):
     item = scene("a", numbers, scale=0.0001, offset=-0.1)
     assert SceneItem.from_dict(item.to_dict()) == item
