@@ -5,6 +5,7 @@ import sys
 
 from benchmarks import (
     composite_memory,
+    cubes,
     demo_seeds,
     fault_table,
     radiometry,
@@ -22,6 +23,7 @@ STUDIES = {
     "registration": registration.main,
     "reading": reading.main,
     "composite_memory": composite_memory.main,
+    "cubes": cubes.main,
     "search_scale": search_scale.main,
 }
 

@@ -30,6 +30,7 @@ from rs_monitor.imagery.index import index_folder
 from rs_monitor.imagery.load import load_cube, to_reflectance
 from rs_monitor.imagery.masks import screen
 from rs_monitor.imagery.search import search
+from rs_monitor.outputs.raster import read_raster
 from rs_monitor.pipeline.rules import load_imagery_rules
 
 Layer = NDArray[np.float32]
@@ -40,6 +41,9 @@ NATIVE_20_M = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 NATIVE_60_M = ("coastal", "nir09")
 THIRTEEN = (*NATIVE_10_M, *NATIVE_20_M, *NATIVE_60_M, "cirrus")
 """Bands of Sentinel-2 Level-1C; cirrus, 60 m as well, shows no ground to align by."""
+
+LULC_FOREST = 2
+"""Code of the Slovenian land use raster."""
 
 MOVES = (-3, -1, 0, 1, 3)
 HAZE, HAZE_PX = 0.15, 20
@@ -262,6 +266,33 @@ def composite_rows(looks: Looks) -> Iterator[dict[str, Any]]:
         }
 
 
+def left_over_row(source: Path, looks: Looks) -> dict[str, Any]:
+    """What the provider's mask leaves: looks that cannot be the ground of their season."""
+    clear = looks.sky["clear"].values
+    if looks.case.short == "colorado":
+        red, swir = (looks.values[band].values for band in ("red", "swir16"))
+        what, odd = "red > 0.15 and red > SWIR1 (snow)", (red > 0.15) & (red > swir)
+        asked = looks.seen
+    else:
+        cover = read_raster(source / looks.case.folder / "lulc.tif")[0][0]
+        summer = np.array([5 <= day.month <= 9 for day in looks.days])
+        what, odd = "NDVI < 0.4 of forest, May to September", looks.values["ndvi"].values < 0.4
+        asked = looks.seen & (cover == LULC_FOREST) & summer[:, None, None]
+    dates = [
+        str(day)
+        for day, part in zip(looks.days, odd & asked & clear, strict=True)
+        if part.sum() > 500
+    ]
+    return {
+        "folder": looks.case.name,
+        "what": what,
+        "of all looks %": _percent(odd[asked]),
+        "of masked looks %": _percent(odd[asked & ~clear]),
+        "of clear looks %": _percent(odd[asked & clear]),
+        "dates with more than 500 px": ", ".join(dates),
+    }
+
+
 def stripe_trace(looks: Looks, made: Layer) -> tuple[str, str]:
     """Correlation of the fine detail of a composite with that of the count of missing looks.
 
@@ -394,10 +425,11 @@ def _whole_range(values: NDArray[Any]) -> Picture:
 
 
 def telling_dates(looks: Looks) -> list[int]:
-    """Dates of half cloud, most shadow, most snow, most not seen, and the clearest."""
+    """Dates of half cloud, most shadow, snow and not seen where there are any, the clearest."""
     share = {sky: (looks.sky["reason"].values == sky).mean(axis=(1, 2)) for sky in Sky}
     mixed = -np.abs(share[Sky.CLOUD] - 0.5)
-    rank = (mixed, share[Sky.SHADOW], share[Sky.SNOW], share[Sky.NOT_SEEN], share[Sky.CLEAR])
+    special = [share[sky] for sky in (Sky.SHADOW, Sky.SNOW, Sky.NOT_SEEN)]
+    rank = (mixed, *(part if part.any() else mixed for part in special), share[Sky.CLEAR])
     chosen: dict[int, None] = {}
     for score in rank:
         order = np.argsort(-score, kind="stable")
@@ -428,6 +460,7 @@ def main(arguments: list[str]) -> None:
     seen: list[dict[str, Any]] = []
     reasons: list[dict[str, Any]] = []
     made: list[dict[str, Any]] = []
+    left: list[dict[str, Any]] = []
     aligned: list[dict[str, Any]] = []
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
@@ -437,6 +470,8 @@ def main(arguments: list[str]) -> None:
             seen.append(looks_row(looks))
             reasons.append(reason_row(looks))
             made += composite_rows(looks)
+        if case.short in ("colorado", "slovenia_ndvi"):
+            left.append(left_over_row(Path(given.shared), looks))
         if case.mask is None:
             aligned += alignment_rows(looks)
         if given.pictures is not None:
@@ -444,6 +479,7 @@ def main(arguments: list[str]) -> None:
     for title, rows in (
         ("Real folders as cubes", seen),
         ("What the looks show, % of all", reasons),
+        ("What the masks leave", left),
         ("Composites", made),
         ("20 and 60 m bands on the 10 m grid", aligned),
     ):

@@ -25,7 +25,7 @@ SKY_COLOURS = {
     Sky.UNDECIDED: (150, 150, 150),
 }
 _RAMP = np.array([(60, 40, 110), (40, 120, 140), (90, 190, 100), (250, 230, 60)], dtype=float)
-_NOTHING = (200, 0, 200)
+_NOTHING = (255, 140, 0)
 """Not seen, in pictures of values."""
 
 _TEXT_PX = 14

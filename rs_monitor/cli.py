@@ -331,7 +331,6 @@ def _show_plan(planned: Plan) -> None:
 
 def _show_demo(result: Demo, out: Path) -> None:
     from rs_monitor.pipeline.truth import (
-        SQUARE_METRES_PER_MU,
         claim_table,
         event_table,
         lookalike_table,
@@ -340,7 +339,7 @@ def _show_demo(result: Demo, out: Path) -> None:
     limit_m2 = float(result.run.found.coverage["limit_m2"].max())
     click.echo(
         f"the limit is the smallest patch the sensor measures: {limit_m2:,.0f} m2, "
-        f"{limit_m2 / SQUARE_METRES_PER_MU:.1f} mu; found: reported patches cover half of the event"
+        f"{limit_m2 / MU_M2:.1f} mu; found: reported patches cover half of the event"
     )
     _show_table("SYNTHETIC: events found/planted by size (mu)", event_table(result.events))
     _show_table("SYNTHETIC: look-alikes that must not flag", lookalike_table(result.lookalikes))

@@ -15,6 +15,9 @@ from rs_monitor.errors import GridMismatch, MissingCRS, UnsuitableCRS
 CGCS2000 = pyproj.Geod(a=6378137.0, rf=298.257222101)
 """The ellipsoid all reported areas refer to."""
 
+MU_M2 = 2000.0 / 3.0
+"""Area of one mu."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -29,6 +29,7 @@ from rs_monitor.imagery.composites import (
     median_composite,
     middle_look,
     only_clear,
+    shown_look,
 )
 from rs_monitor.imagery.harmonise import load_harmonisation, to_sentinel2
 from rs_monitor.imagery.illumination import LightFit, cos_incidence, cos_slope, flatten_terrain
@@ -85,6 +86,20 @@ FUNCTIONS = {
     "rs_monitor.imagery.composites.last_look": lambda i: last_look(i.clear, start=START),
     "rs_monitor.imagery.composites.clear_looks": lambda i: clear_looks(i.clear),
     "rs_monitor.imagery.composites.middle_look": lambda i: middle_look(i.clear, start=START),
+    "rs_monitor.imagery.composites.shown_look": lambda i: xr.Dataset(
+        {
+            method: shown_look(
+                i.seen,
+                i.clear,
+                bands=["red", "nir"],
+                method=method,
+                start=START,
+                min_looks=2,
+                target_day=dt.date(2024, 6, 1) if method == "best_pixel" else None,
+            )
+            for method in ("median", "geomedian", "medoid", "best_pixel")
+        }
+    ),
     "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
         i.clear, start=START, end=END
     ),

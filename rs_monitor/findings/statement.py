@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from rs_monitor.codes import Proposal
 from rs_monitor.errors import CoverageError
-
-MU_M2 = 2000.0 / 3.0
-"""Area of one mu."""
+from rs_monitor.grid import MU_M2
 
 SUSPICIONS = frozenset({Proposal.SUSPECTED, Proposal.SUSPECTED_ILLEGAL})
 

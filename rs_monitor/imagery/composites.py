@@ -25,7 +25,10 @@ _STRIP_BYTES = 32 * 2**20
 """Size of the copy that brings the bands side by side."""
 
 _FromLooks = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Looks (time, band, y, x), NaN = not seen, to one image (band, y, x)."""
+"""Looks (time, band, y, x), NaN = not seen, to layers of one image (layer, y, x)."""
+
+_Choice = Callable[[NDArray[np.float32]], NDArray[np.int32]]
+"""Looks (time, band, y, x) to the one each pixel takes, an index along time (y, x)."""
 
 
 def only_clear(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
@@ -145,7 +148,9 @@ def composite(
 
     def combine(*stacks: NDArray[Any]) -> NDArray[np.float32]:
         *looks, seen = stacks
-        return _in_strips(_from_looks(method, days, target_day), looks, seen, min_looks)
+        choose = _choice(method, days, target_day)
+        image = geomedian if choose is None else partial(_chosen, choose)
+        return _in_strips(image, looks, seen, min_looks, layers=len(bands))
 
     return reduce_time(
         combine,
@@ -170,24 +175,28 @@ def _check_method(method: str, target_day: dt.date | None) -> None:
         )
 
 
-def _from_looks(
+def _choice(
     method: str, times: NDArray[np.datetime64], target_day: dt.date | None
-) -> _FromLooks:
-    if method == "geomedian":
-        return geomedian
+) -> _Choice | None:
+    """How a method picks one look per pixel; None where it blends all of them."""
+    if method == "medoid":
+        return medoid_index
     if target_day is None:
-        return partial(_chosen, medoid_index)
+        return None
     apart = np.abs(day_numbers(times, target_day)).astype(np.float32)
 
     def nearest(looks: NDArray[np.float32]) -> NDArray[np.int32]:
-        return nearest_look(np.asarray(np.isfinite(looks).all(axis=1)), apart)
+        return nearest_look(_complete(looks), apart)
 
-    return partial(_chosen, nearest)
+    return nearest
 
 
-def _chosen(
-    choose: Callable[[NDArray[np.float32]], NDArray[np.int32]], looks: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _complete(looks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where every band of a look was seen; time, y, x."""
+    return np.asarray(np.isfinite(looks).all(axis=1))
+
+
+def _chosen(choose: _Choice, looks: NDArray[np.float32]) -> NDArray[np.float32]:
     """The values of one look per pixel; any where there is none."""
     index = choose(looks)
     if len(looks) == 0:
@@ -201,16 +210,18 @@ def _in_strips(
     bands: Sequence[NDArray[np.float32]],
     seen: NDArray[np.bool_],
     min_looks: int,
+    *,
+    layers: int,
 ) -> NDArray[np.float32]:
     """Bring bands side by side a few rows at a time, so the copy stays small."""
     times, rows, cols = seen.shape
-    out = np.empty((len(bands), rows, cols), dtype=np.float32)
+    out = np.empty((layers, rows, cols), dtype=np.float32)
     height = max(1, _STRIP_BYTES // max(1, 4 * times * len(bands) * cols))
     for first in range(0, rows, height):
         part = slice(first, first + height)
         looks = np.stack([band[:, part] for band in bands], axis=1, dtype=np.float32)
         np.copyto(looks, np.nan, where=~seen[:, np.newaxis, part])
-        enough = np.isfinite(looks).all(axis=1).sum(axis=0) >= max(1, min_looks)
+        enough = _complete(looks).sum(axis=0) >= max(1, min_looks)
         out[:, part] = np.where(enough, function(looks), np.float32(np.nan))
     return out
 
@@ -274,7 +285,8 @@ def middle_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:
     Notes
     -----
     Medians over a period show the state of most of its looks, so a change between two periods
-    lies after the middle look of the first and before the middle look of the second.
+    lies after the middle look of the first and before the middle look of the second. For
+    composites of one look see :func:`shown_look`.
     """
     days = day_numbers(clear["time"].values, start).astype(np.float32)
 
@@ -294,6 +306,73 @@ def middle_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:
             "method": "median",
         },
     )
+
+
+def shown_look(
+    values: xr.Dataset,
+    clear: xr.DataArray,
+    *,
+    bands: Sequence[str],
+    method: Method,
+    start: dt.date,
+    min_looks: int,
+    target_day: dt.date | None = None,
+) -> xr.DataArray:
+    """Day whose state a composite shows, counted from ``start``.
+
+    Parameters
+    ----------
+    values, clear, bands, method, min_looks, target_day
+        As :func:`composite` takes them.
+    start : date
+        Day 0.
+
+    Returns
+    -------
+    DataArray of float32
+        y, x; NaN where there are too few looks with every band.
+
+    Raises
+    ------
+    ConfigError
+        If the method is unknown, or lacks or does not take a target day.
+
+    Notes
+    -----
+    ``medoid`` and ``best_pixel`` show one look, and this is its day; ``median`` and ``geomedian``
+    show the state of most looks, and this is the day of the middle one. A change between two
+    composites lies between their shown looks. What is made from all looks of a period, such as
+    seasonal features, is dated by the middle look whatever the composite.
+    """
+    _check_method(method, target_day)
+    times = clear["time"].values
+    days = day_numbers(times, start).astype(np.float32)
+    choose = _choice(method, times, target_day)
+
+    def shown(*stacks: NDArray[Any]) -> NDArray[np.float32]:
+        *looks, seen = stacks
+        return _in_strips(partial(_day_shown, choose, days), looks, seen, min_looks, layers=1)[0]
+
+    return reduce_time(
+        shown,
+        *(values[band] for band in bands),
+        clear,
+        dtype=np.float32,
+        name="shown_look_day",
+        attrs={"long_name": "look shown", "units": f"days since {start}", "method": method},
+    )
+
+
+def _day_shown(
+    choose: _Choice | None, days: NDArray[np.float32], looks: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """One layer: the day of the chosen look, or of the middle one; any where there is none."""
+    if choose is None or len(looks) == 0:
+        seen = np.where(_complete(looks), days[:, np.newaxis, np.newaxis], np.float32(np.nan))
+        middle: NDArray[np.float32] = time_quantiles(seen, MEDIAN)
+        return middle
+    index = choose(looks)
+    return days[np.where(index == NO_LOOK, 0, index)][np.newaxis]
 
 
 def last_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:

@@ -40,29 +40,30 @@ def cut_footprint(geometry: Mapping[str, JSON]) -> dict[str, JSON]:
     return {key: plain(value) for key, value in mapping(whole).items()}
 
 
-def touches(footprint: Mapping[str, JSON], bbox: Bounds | None) -> bool:
-    """Whether a footprint meets a bounding box.
+def touches(footprint: Mapping[str, JSON], boxes: Sequence[Bounds]) -> bool:
+    """Whether a footprint meets one of some boxes.
 
     Parameters
     ----------
     footprint : mapping
-        GeoJSON geometry as :func:`cut_footprint` leaves it.
-    bbox : tuple of float, optional
-        West, south, east, north in degrees; west > east means across the antimeridian. None means
-        the whole globe.
+        GeoJSON geometry; it may count longitudes beyond 180 degrees.
+    boxes : sequence of tuple of float
+        West, south, east, north in degrees, as :func:`bbox_parts` cuts them; none means the whole
+        globe.
     """
-    if bbox is None:
-        return True
-    found = shape(dict(footprint))
-    return any(found.intersects(part) for part in bbox_parts(bbox))
+    ground = shape(dict(footprint))
+    west, _, east, _ = ground.bounds
+    turns = [0.0] + [-360.0] * (east > 180) + [360.0] * (west < -180)
+    places = [translate(ground, turn) if turn else ground for turn in turns]
+    return not boxes or any(place.intersects(box(*bbox)) for place in places for bbox in boxes)
 
 
-def bbox_parts(bbox: Bounds) -> list[Polygon]:
-    """A bounding box in degrees as one polygon, or two where it crosses the antimeridian."""
+def bbox_parts(bbox: Bounds) -> tuple[Bounds, ...]:
+    """A bounding box in degrees in one part, or in two that meet at the antimeridian."""
     west, south, east, north = bbox
     if west <= east:
-        return [box(west, south, east, north)]
-    return [box(west, south, 180.0, north), box(-180.0, south, east, north)]
+        return ((west, south, east, north),)
+    return (west, south, 180.0, north), (-180.0, south, east, north)
 
 
 def footprint_bbox(footprint: Mapping[str, JSON]) -> list[float]:

@@ -188,6 +188,9 @@ def floor_test(
         return FloorReport("cannot_tell", "", float("nan"), reason)
     darkest = int(np.argmin(floors))
     band, floor = bands[darkest], float(floors[darkest])
+    if floor >= rules.lifted_floor + rules.max_step:
+        reason = f"the floors lie at {floor:.3f} or above: cloud or snow, no dark ground"
+        return FloorReport("cannot_tell", band, floor, reason)
     if floor >= rules.lifted_floor:
         return _lifted(band, floor, bands, rules)
     if floor <= rules.lowered_floor:

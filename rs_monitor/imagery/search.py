@@ -11,10 +11,7 @@ from pathlib import Path
 import pystac
 import rustac
 from pystac.stac_io import DefaultStacIO
-from shapely.affinity import translate
 from shapely.errors import ShapelyError
-from shapely.geometry import box, shape
-from shapely.geometry.base import BaseGeometry
 
 from rs_monitor.errors import CatalogError
 from rs_monitor.imagery.catalog import (
@@ -27,6 +24,7 @@ from rs_monitor.imagery.catalog import (
 )
 from rs_monitor.imagery.dialects import JSON
 from rs_monitor.imagery.duplicates import choose_versions
+from rs_monitor.imagery.footprints import bbox_parts, touches
 from rs_monitor.imagery.signing import Signer, make_signer
 from rs_monitor.imagery.stac_api import FAILURES, ApiSearch, Bounds, PatientIO, Span, unreachable
 
@@ -171,9 +169,7 @@ def _boxes(bbox: Bounds | None) -> tuple[Bounds, ...]:
             f"got the bounds {tuple(bbox)}; needed west, south, east, north in degrees, west > "
             "east only over the antimeridian; correct them"
         )
-    if west <= east:
-        return ((west, south, east, north),)
-    return (west, south, 180.0, north), (-180.0, south, east, north)
+    return bbox_parts((west, south, east, north))
 
 
 def _judge(found: Found, question: _Question) -> SceneItem | Refusal | None:
@@ -188,7 +184,7 @@ def _judge(found: Found, question: _Question) -> SceneItem | Refusal | None:
         return refusal if _may_be_meant(raw, question) else None
     if not question.span.start <= item.datetime.date() <= question.span.end:
         return None
-    if not _touches(shape(dict(item.footprint)), question.boxes):
+    if not touches(item.footprint, question.boxes):
         return None
     if item.cloud_fraction is not None and item.cloud_fraction > question.max_cloud_fraction:
         return None
@@ -200,18 +196,10 @@ def _may_be_meant(raw: Mapping[str, JSON], question: _Question) -> bool:
     """Whether an unusable item lies in the place and period, as far as it tells."""
     try:
         when = parse_utc(str(raw["properties"]["datetime"])).date()
-        ground = shape(raw["geometry"])
+        here = touches(raw["geometry"], question.boxes)
     except (KeyError, TypeError, ValueError, AttributeError, ShapelyError):
         return True
-    return question.span.start <= when <= question.span.end and _touches(ground, question.boxes)
-
-
-def _touches(ground: BaseGeometry, boxes: Sequence[Bounds]) -> bool:
-    """Whether a footprint meets a box; it may count longitudes beyond 180 degrees."""
-    west, _, east, _ = ground.bounds
-    turns = [0.0] + [-360.0] * (east > 180) + [360.0] * (west < -180)
-    places = [translate(ground, turn) if turn else ground for turn in turns]
-    return not boxes or any(place.intersects(box(*bbox)) for place in places for bbox in boxes)
+    return question.span.start <= when <= question.span.end and here
 
 
 def _unusable(item: SceneItem, max_cloud_fraction: float, bands: Sequence[str]) -> str | None:

@@ -117,20 +117,6 @@ def pair_by_season(
     return tuple((int(i), int(j)) for i, j in zip(rows[near], cols[near], strict=True))
 
 
-def in_season(times: NDArray[np.datetime64], first: dt.date, last: dt.date) -> NDArray[np.bool_]:
-    """Which looks of any year lie in a season, for composites over several years.
-
-    Parameters
-    ----------
-    times : ndarray of datetime64
-        Looks.
-    first, last : date
-        The season, both days included; their year matters only where the season crosses New Year.
-    """
-    days = [d.item() for d in np.asarray(times).astype("datetime64[D]")]
-    return _days_covered((first, last))[day_of_year(days)]
-
-
 def days_apart(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """Days between two days of the year, the short way round New Year."""
     apart: NDArray[np.int64] = np.abs(one - other)

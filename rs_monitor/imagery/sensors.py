@@ -29,11 +29,6 @@ class SensorBand(Model):
             raise ValueError(f"min_nm {self.min_nm:g} must lie below max_nm {self.max_nm:g}")
         return self
 
-    @property
-    def centre_nm(self) -> float:
-        """Middle of the range, nanometres."""
-        return (self.min_nm + self.max_nm) / 2
-
 
 class Sensor(Model):
     """Bands of one multi-band file of a sensor, in file order.

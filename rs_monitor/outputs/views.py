@@ -14,10 +14,8 @@ import pandas as pd
 
 from rs_monitor.codes import Measurability, Proposal, Status
 from rs_monitor.findings.statement import CleanStatement
+from rs_monitor.grid import MU_M2
 from rs_monitor.outputs import terms
-
-MU_M2 = 2000.0 / 3.0
-"""Area of one mu."""
 
 _STRONG = (Proposal.SUSPECTED_ILLEGAL, Proposal.SUSPECTED)
 

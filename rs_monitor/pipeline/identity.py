@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from odc.geo.geobox import GeoBox
 import rs_monitor
 from rs_monitor.config import RunConfig
 from rs_monitor.imagery.catalog import SceneItem
+from rs_monitor.pipeline.relief import sun_of
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
@@ -46,6 +48,8 @@ def item_identity(item: SceneItem) -> dict[str, Any]:
         "crs": item.crs,
         "transform": list(item.transform),
         "shape": list(item.shape),
+        "platform": item.platform,
+        "sun": [None if math.isnan(angle) else round(angle, 2) for angle in sun_of(item)],
         "bands": bands,
     }
 

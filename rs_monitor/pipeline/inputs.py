@@ -20,6 +20,7 @@ from rs_monitor.config import (
 )
 from rs_monitor.errors import ConfigError, LayerError, NoObservations
 from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
+from rs_monitor.imagery.harmonise import load_harmonisation
 from rs_monitor.imagery.search import search
 from rs_monitor.imagery.seasons import check_season, pair_by_season
 from rs_monitor.maps.features import BANDS
@@ -154,6 +155,8 @@ def input_digests(
         digests["dem"] = file_sha256(dem)
     elif dem is not None:
         digests["dem"] = fingerprint([item_identity(item) for item in dem])
+    if config.imagery.harmonise != "none":
+        digests["harmonisation"] = fingerprint(load_harmonisation().model_dump(mode="json"))
     for role in ("detection", "findings", "imagery"):
         digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests

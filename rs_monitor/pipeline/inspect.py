@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from rs_monitor.errors import ReadError
+from rs_monitor.errors import CatalogError, ReadError
 from rs_monitor.grid import Block, blocks_of
 from rs_monitor.outputs.digest import fingerprint
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
@@ -29,11 +28,22 @@ from rs_monitor.pipeline.scene_tasks import (
 from rs_monitor.pipeline.tasks import Arrays, Receipt
 from rs_monitor.pipeline.work import Work, block_task
 
+RADIOMETRY = "radiometry"
+"""What a failure of the radiometry is called in the manifest."""
+
 
 def blocks_to_inspect(blocks: Sequence[Block], most: int) -> tuple[Block, ...]:
-    """Some blocks, spread evenly over a zone, in grid order."""
-    places = np.unique(np.linspace(0, len(blocks) - 1, min(most, len(blocks))).round().astype(int))
-    return tuple(blocks[place] for place in places)
+    """Some blocks of a grid of blocks, on a lattice over all of it, in grid order."""
+    rows, cols = blocks[-1].row + 1, blocks[-1].col + 1
+    side = math.isqrt(most)
+    down, across = _spread(rows, max(side, most // cols)), _spread(cols, max(side, most // rows))
+    return tuple(block for block in blocks if block.row in down and block.col in across)
+
+
+def _spread(count: int, most: int) -> frozenset[int]:
+    """At most so many of the numbers below ``count``, each in the middle of its part."""
+    wanted = min(count, most)
+    return frozenset(int((part + 0.5) * count / wanted) for part in range(wanted))
 
 
 def inspect(work: Work) -> dict[str, Inspected]:
@@ -45,9 +55,12 @@ def inspect(work: Work) -> dict[str, Inspected]:
     results: dict[str, Inspected] = {}
     for zone in work.plan.zones:
         found = _inspect_zone(work, zone, registering)
-        if found is not None:
-            results[zone.zone_id] = found
-            _note(work, zone, found)
+        if found is None:
+            text = "no inspected block could be read: offsets and shifts are not known; run again"
+            work.ledger.failures.append((zone.zone_id, "inspect", text))
+            found = Inspected(asked=registering)
+        results[zone.zone_id] = found
+        _note(work, zone, found)
     return results
 
 
@@ -85,7 +98,9 @@ def _note(work: Work, zone: ZonePlan, found: Inspected) -> None:
     ledger.inspected[zone.zone_id] = found.record
     ledger.warnings += [(zone.zone_id, text) for text in found.warnings]
     if found.step is not None and found.step.suspected:
-        ledger.failures.append((zone.zone_id, "radiometry", step_sentence(found.step)))
+        if work.plan.config.on_failure == "stop":
+            raise CatalogError(f"zone {zone.zone_id}: {step_sentence(found.step)}")
+        ledger.failures.append((zone.zone_id, RADIOMETRY, step_sentence(found.step)))
 
 
 def _measured(
@@ -115,11 +130,13 @@ def _measured(
     outcomes = work.stage(f"inspect {zone.zone_id}", function, tasks)
     for task, outcome in zip(tasks, outcomes, strict=True):
         if isinstance(outcome.error, ReadError) and task.skip_broken:
-            continue  # reading the block for its maps fails again, and names it
+            name = f"{stage} of block {task.at.block.name}"
+            work.ledger.not_inspected.append((zone.zone_id, name, str(outcome.error)))
+            continue
         if outcome.value is None:
             raise outcome.error or RuntimeError("a block ended without a result")
         mark = outcome.value.mark
-        work.ledger.note(outcome.value, stage, again=True)
+        work.ledger.note(outcome.value, stage, inspecting=True)
         arrays, _ = task.at.store.read_block(zone.zone_id, stage, task.at.block.name, mark)
         if arrays is not None:
             kept.append(_Measured(task.at.block, mark, arrays))
@@ -139,6 +156,7 @@ def _print(work: Work, zone: ZonePlan, block: Block, stage: str, built_on: Seque
             "imagery": work.plan.config.imagery.model_dump(mode="json"),
             "rules": work.imagery_rules.model_dump(mode="json"),
             "dem": work.plan.inputs.get("dem"),
+            "harmonisation": work.plan.inputs.get("harmonisation"),
             "built_on": list(built_on),
         }
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_monitor.errors import NoObservations
+from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.dark_levels import DarkLevels, dark_levels
 from rs_monitor.imagery.illumination import LightFit, fit_light
 from rs_monitor.imagery.radiometry import FloorReport, StepReport, floor_test, step_test
@@ -47,6 +48,8 @@ class Inspected:
         Scenes whose floor is lifted or lowered, by date.
     light : mapping
         Constants of the terrain correction by look and band; empty where it is off.
+    asked : bool
+        Whether the job asks for registration.
     """
 
     shifts: tuple[SceneShift, ...] = ()
@@ -55,20 +58,14 @@ class Inspected:
     step: StepReport | None = None
     floors: tuple[tuple[str, FloorReport], ...] = ()
     light: LightFits = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for everything a user should know."""
         told = [f"{date}: {report.reason}" for date, report in self.floors]
-        if self.step is not None and self.step.suspected:
-            told.append(step_sentence(self.step))
-        missing = [shift for shift in self.shifts if not shift.measured]
-        if missing:
-            told.append(
-                f"the shift of {len(missing)} of {len(self.shifts)} looks could not be measured: "
-                f"{missing[0].reason}"
-            )
-        return tuple(told)
+        told += [] if self.step is None else _step_warning(self.step)
+        return (*told, *_shift_warnings(self), *_light_warnings(self.light))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -89,6 +86,43 @@ class Inspected:
             look: {band: asdict(fit) for band, fit in fits.items()}
             for look, fits in self.light.items()
         }
+
+
+def _step_warning(step: StepReport) -> list[str]:
+    if step.status == "clean":
+        return []
+    if step.suspected:
+        return [step_sentence(step)]
+    return [f"offsets between dates could not be verified from pixels: {step.reason}"]
+
+
+def _shift_warnings(found: Inspected) -> list[str]:
+    if not found.asked:
+        return []
+    missing = [shift for shift in found.shifts if not shift.measured]
+    told = []
+    if missing:
+        told.append(
+            f"the shift of {len(missing)} of {len(found.shifts)} looks could not be measured: "
+            f"{missing[0].reason}"
+        )
+    if found.shift_m is None:
+        told.append(
+            "the registration between the periods is not known: too few looks could be measured; "
+            "no patch is more than detect_only"
+        )
+    return told
+
+
+def _light_warnings(light: LightFits) -> list[str]:
+    fits = [fit for bands in light.values() for fit in bands.values()]
+    left = [fit for fit in fits if fit.c is None]
+    if not left:
+        return []
+    return [
+        f"the light on slopes was left as it is in {len(left)} of {len(fits)} bands of looks: "
+        f"{left[0].reason}"
+    ]
 
 
 def step_sentence(step: StepReport) -> str:
@@ -227,6 +261,7 @@ def judge_shifts(
     looks: Sequence[_Look],
     reference: Sequence[str],
     blocks: Sequence[Arrays],
+    items: Sequence[SceneItem],
     rules: ImageryRules,
 ) -> tuple[SceneShift, ...]:
     """Fit one shift to every look of a zone, over the windows of all blocks in grid order."""
@@ -236,12 +271,22 @@ def judge_shifts(
             if name in windows:
                 windows[name].append(table)
     anchor = ";".join(reference)
-    return tuple(
+    found = [
         reference_shift(name.split(";"))
         if name == anchor
         else fit_shift(tables, rules.registration, item_ids=name.split(";"))
         for name, tables in windows.items()
-    )
+    ]
+    inspected_items = {item for shift in found for item in shift.item_ids}
+    lost = [item.id for item in items if item.id not in inspected_items]
+    return (*found, *(not_inspected(item) for item in lost))
+
+
+def not_inspected(item: str) -> SceneShift:
+    """The entry of a scene that could not be read while the others were inspected."""
+    nan = float("nan")
+    reason = "it could not be read while the scenes were inspected"
+    return SceneShift((item,), nan, nan, nan, nan, 0, 0, "not_measured", reason)
 
 
 def uncertainty_m(
@@ -278,10 +323,12 @@ def inspected(
     }
     step, floors = judge_levels(looks, reading.imagery.bands, baselines, zone_px, rules)
     light = fit_lights(looks, reading.imagery.bands, rules)
+    asked = reading.imagery.registration != "off"
     if not reference:
-        return Inspected(step=step, floors=floors, light=light)
-    found = judge_shifts(looks, reference, shifts, rules)
+        return Inspected(step=step, floors=floors, light=light, asked=asked)
+    items = (*zone.before, *zone.after)
+    found = judge_shifts(looks, reference, shifts, items, rules)
     undo = reading.imagery.registration == "correct"
     applied = shifts_to_apply(found, rules.registration) if undo else {}
     shift_m = uncertainty_m(zone, found, applied, rules)
-    return Inspected(found, applied, shift_m, step, floors, light)
+    return Inspected(found, applied, shift_m, step, floors, light, asked)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from rs_monitor.codes import Sky
 from rs_monitor.config import ImagerySettings
 from rs_monitor.grid import Block, widen
 from rs_monitor.imagery.catalog import SceneItem
@@ -124,9 +125,20 @@ def looks_at(
     values = _values(cube, settings, settings.bands if bands is None else bands)
     if settings.illumination != "none" and reading.light:
         values = flattened(values, reading.dem, part, suns, reading.light, settings.illumination)
+        sky = _lit(sky, values)
     rows, cols = inner
     sky, values = sky.isel(y=rows, x=cols), values.isel(y=rows, x=cols)
     return Looks(values, sky["clear"], sky["doubtful"], sky["reason"])
+
+
+def _lit(sky: xr.Dataset, values: xr.Dataset) -> xr.Dataset:
+    """Ground the correction for light had to blank is no look at it: it lies in terrain shadow."""
+    lit = values.to_dataarray("band").notnull().all("band")
+    dark = sky["clear"] & ~lit
+    reason = sky["reason"].where(~dark, np.uint8(Sky.TERRAIN_SHADOW)).astype(np.uint8)
+    return xr.Dataset(
+        {"clear": sky["clear"] & lit, "doubtful": sky["doubtful"] & lit, "reason": reason}
+    )
 
 
 def _margin_px(reading: Reading, geobox: GeoBox) -> int:

@@ -107,6 +107,7 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) 
             "light": scenes.light_record,
             "features": config.land_cover is not None,
             "dem": work.plan.inputs.get("dem"),
+            "harmonisation": work.plan.inputs.get("harmonisation"),
         }
     )
 

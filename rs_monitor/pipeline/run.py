@@ -273,7 +273,7 @@ def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
     folder.add_step("read", {"healed": healed_reads(ledger.incidents)})
     for zone_id, fitted in ledger.fitted.items():
         folder.set_fitted(zone_id, fitted)
-    for zone_id, what, why in ledger.failures:
+    for zone_id, what, why in ledger.all_failures():
         folder.add_failure(what, why, zone=zone_id)
     for zone_id, stage, block, reason in ledger.blocks:
         folder.note_block(zone_id, stage, block, reason)

@@ -16,7 +16,6 @@ FOUND_SHARE = 0.5
 TOUCHED_SHARE = 0.1
 """A look-alike is flagged when suspected patches cover a tenth of it, or lie half inside it."""
 
-SQUARE_METRES_PER_MU = 2000.0 / 3.0
 REPORTED = (Measurability.MEASURED.value, Measurability.DETECT_ONLY.value)
 
 

@@ -37,6 +37,8 @@ class Ledger:
         Zone, stage, block, and why it was computed; None = reused.
     failures : list of (str, str, str)
         Zone, item or block, and what happened.
+    not_inspected : list of (str, str, str)
+        Likewise, while the scenes were inspected.
     fitted : dict of str to dict
         Parameters fitted per zone, for the manifest.
     inspected : dict of str to dict
@@ -49,17 +51,24 @@ class Ledger:
 
     blocks: list[tuple[str, str, str, str | None]] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
+    not_inspected: list[tuple[str, str, str]] = field(default_factory=list)
     fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
     inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[tuple[str, str]] = field(default_factory=list)
     incidents: list[ReadIncident] = field(default_factory=list)
 
-    def note(self, receipt: Receipt, stage: str, *, again: bool = False) -> None:
-        """Take down one receipt; ``again``: a later stage reads the same and names its failures."""
+    def note(self, receipt: Receipt, stage: str, *, inspecting: bool = False) -> None:
+        """Take down one receipt; what failed while inspecting is kept apart."""
         self.blocks.append((receipt.zone_id, stage, receipt.block, receipt.reason))
         self.incidents += receipt.incidents
-        if not again:
-            self.failures += [(receipt.zone_id, item, why) for item, why in receipt.failures]
+        failed = [(receipt.zone_id, item, why) for item, why in receipt.failures]
+        (self.not_inspected if inspecting else self.failures).extend(failed)
+
+    def all_failures(self) -> list[tuple[str, str, str]]:
+        """Failures of the maps, then of the inspection where they name something else."""
+        named = {(zone_id, what) for zone_id, what, _ in self.failures}
+        extra = [f for f in dict.fromkeys(self.not_inspected) if f[:2] not in named]
+        return [*self.failures, *extra]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pandas.io.formats.style import Styler
 
 from rs_monitor.codes import Measurability, Status
 from rs_monitor.errors import RunError
+from rs_monitor.grid import MU_M2
 from rs_monitor.imagery.pixels import ChunkJob, Grid, Source, Span, read_chunk, read_header
 from rs_monitor.outputs import terms, views
 from rs_monitor.outputs.layout import require_finished, stored_plan
@@ -225,7 +226,7 @@ def coverage_table(view: RunView) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "zone 整治区域": table["zone_id"],
-            "area, mu": (table["area_m2"] / views.MU_M2).round(0),
+            "area, mu": (table["area_m2"] / MU_M2).round(0),
             "seen, %": (table["seen_fraction"] * 100).round(2),
             "not seen, m²": table["not_seen_m2"].round(0),
             "clear looks before": table["looks_before_median"].round(0),
@@ -253,7 +254,7 @@ def ranked_patches(view: RunView) -> pd.DataFrame:
             "zone": order["zone_id"],
             "kind 变化类型": _both(order["kind"]),
             "area, m²": order["area_m2"].round(0),
-            "area, mu": (order["area_m2"] / views.MU_M2).round(2),
+            "area, mu": (order["area_m2"] / MU_M2).round(2),
             "size": _both(order["measurability"]),
             "proposal 建议": _both(order["proposal"]),
             "changed after": order["first_date"],

@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 from shapely import affinity
 
+from rs_monitor.grid import MU_M2
 from rs_monitor.synthetic.phenology import CoverBook, day_number
 from rs_monitor.synthetic.planting import Step, add_bare, add_new_field, draw_date
 from rs_monitor.synthetic.shapes import (
-    MU_M2,
     Allowed,
     Ground,
     largest,

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from rs_monitor.grid import MU_M2
 from rs_monitor.synthetic.planting import Planted, draw_date
 from rs_monitor.synthetic.shapes import (
-    MU_M2,
     Allowed,
     Ground,
     blob,

@@ -9,8 +9,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from rs_monitor.grid import MU_M2
 from rs_monitor.synthetic.regions import Regions, hill_cells, polygons_of, split_fields
-from rs_monitor.synthetic.shapes import MU_M2, Allowed, Ground, NoRoom, blob, ell, quad, snapped
+from rs_monitor.synthetic.shapes import Allowed, Ground, NoRoom, blob, ell, quad, snapped
 
 _SNAP_M = 0.01
 _LEAST_M2 = 400.0

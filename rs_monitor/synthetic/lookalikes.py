@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 import shapely
 
+from rs_monitor.grid import MU_M2
 from rs_monitor.synthetic.crops import Plan
 from rs_monitor.synthetic.layout import Parcel
 from rs_monitor.synthetic.phenology import EPOCH, Cycle, Window, day_number
 from rs_monitor.synthetic.planting import Planted, draw_date
-from rs_monitor.synthetic.shapes import MU_M2, Allowed, Ground, NoRoom, blob, ell, log_uniform_mu
+from rs_monitor.synthetic.shapes import Allowed, Ground, NoRoom, blob, ell, log_uniform_mu
 
 LOOKALIKE_KINDS: Final = (
     "harvest",

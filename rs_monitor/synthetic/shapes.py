@@ -16,12 +16,11 @@ from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from rs_monitor.errors import RsMonitorError
+from rs_monitor.grid import MU_M2
 
 Mask = npt.NDArray[np.bool_]
 Outline = Callable[[np.random.Generator, float, float], shapely.Polygon]
 G = TypeVar("G", bound=BaseGeometry)
-
-MU_M2 = 2000.0 / 3.0
 
 
 class NoRoom(RsMonitorError, ValueError):

@@ -15,6 +15,7 @@ from rs_monitor.imagery.composites import (
     median_composite,
     middle_look,
     only_clear,
+    shown_look,
 )
 from tests.comparison import assert_close
 
@@ -147,6 +148,65 @@ def test_chosen_looks_are_real_ones(method):
         assert any((looks[t, :, pixel] == found[:, pixel]).all() for t in range(3))
 
 
+def looks_shown(method, min_looks=1, **options):
+    start = dt.date(2024, 3, 1)
+    ways = {"bands": ["red", "nir"], "method": method, "min_looks": min_looks} | options
+    return shown_look(BANDS, SEEN, start=start, **ways)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "days"),
+    [
+        # looks on days 10, 20 and 40; the second pixel has no NIR on day 20
+        ("median", {}, [20, 25, 20, NAN]),
+        ("geomedian", {}, [20, 25, 20, NAN]),
+        ("medoid", {}, [20, 10, 20, NAN]),
+        ("best_pixel", {"target_day": TARGET}, [20, 10, 20, NAN]),
+        ("best_pixel", {"target_day": dt.date(2024, 4, 30)}, [40, 40, 20, NAN]),
+        ("median", {"min_looks": 3}, [20, NAN, NAN, NAN]),
+        ("medoid", {"min_looks": 2}, [20, 10, NAN, NAN]),
+    ],
+)
+def test_looks_shown_by_hand(method, options, days):
+    found = looks_shown(method, **options)
+    assert_close(found.values, np.array([days], "float32"), atol=0)
+    assert found.attrs["units"] == "days since 2024-03-01"
+    assert found.attrs["method"] == method
+
+
+@pytest.mark.parametrize("method", ["medoid", "best_pixel"])
+def test_the_look_shown_is_the_one_the_composite_took(method):
+    options = {"target_day": TARGET} if method == "best_pixel" else {}
+    days, image = looks_shown(method, **options).values[0], combined(method, **options).values
+    for pixel in range(3):
+        taken = [10, 20, 40].index(days[pixel])
+        look = [BANDS[band].values[taken, 0, pixel] for band in ("red", "nir")]
+        assert image[:, 0, pixel].tolist() == look
+
+
+def test_a_best_pixel_after_a_change_is_not_dated_before_it():
+    # changed on 1 May: most looks lie before it, the one nearest to the target day after it
+    days = ["2023-04-01", "2023-04-03", "2023-04-05", "2023-06-14", "2023-06-20"]
+    shape, dims = (5, 1, 1), ("time", "y", "x")
+    coords = {"time": np.array(days, "M8[ns]"), "y": [0.0], "x": [0.0]}
+    red = np.array([0.1, 0.1, 0.1, 0.5, 0.5], "float32").reshape(shape)
+    cube = xr.Dataset({"red": (dims, red)}, coords=coords)
+    clear = xr.DataArray(np.ones(shape, bool), dims=dims, coords=coords)
+    start = dt.date(2023, 4, 1)
+    assert middle_look(clear, start=start).item() == 4
+    ways = {"bands": ["red"], "min_looks": 1, "method": "best_pixel"}
+    ways["target_day"] = dt.date(2023, 6, 16)
+    assert composite(cube, clear, **ways).item() == np.float32(0.5)
+    assert shown_look(cube, clear, start=start, **ways).item() == 74  # 14 June
+
+
+def test_no_look_at_all_shows_no_day():
+    none = {"values": BANDS.isel(time=[]), "clear": SEEN.isel(time=[]), "bands": ["red"]}
+    for method in ("median", "medoid"):
+        ways = {"method": method, "start": TARGET, "min_looks": 1}
+        assert np.isnan(shown_look(**none, **ways).values).all()
+
+
 def test_bands_come_in_the_order_asked():
     turned = combined("medoid", bands=("nir", "red"))
     assert_close(turned.sel(band="red").values, combined("medoid").sel(band="red").values, atol=0)
@@ -180,6 +240,8 @@ def test_strips_do_not_matter(method, monkeypatch):
 def test_composites_that_cannot_be_made_are_named(method, options, problem):
     with pytest.raises(ConfigError, match=problem):
         combined(method, **options)
+    with pytest.raises(ConfigError, match=problem):
+        looks_shown(method, **options)
 
 
 def test_fewer_looks_never_shorten_the_gap_or_add_coverage():

@@ -8,10 +8,10 @@ from rs_monitor.imagery.catalog import normalise_item
 from rs_monitor.imagery.footprints import bbox_parts, cut_footprint, footprint_bbox, touches
 
 ITEMS = Path(__file__).parent / "items"
-EAST = (-179.9, -17.0, -179.8, -16.5)
-WEST = (179.5, -17.0, 179.6, -16.5)
-ACROSS = (179.9, -17.0, -179.9, -16.5)
-FAR = (10.0, -17.0, 11.0, -16.5)
+EAST = bbox_parts((-179.9, -17.0, -179.8, -16.5))
+WEST = bbox_parts((179.5, -17.0, 179.6, -16.5))
+ACROSS = bbox_parts((179.9, -17.0, -179.9, -16.5))
+FAR = bbox_parts((10.0, -17.0, 11.0, -16.5))
 
 
 def check_both_sides(footprint):
@@ -54,7 +54,13 @@ def test_ordinary_boxes_and_footprints():
     footprint = cut_footprint({"type": "Polygon", "coordinates": [ring]})
     assert footprint == {"type": "Polygon", "coordinates": [ring]}
     assert footprint_bbox(footprint) == [118.0, 31.0, 119.0, 32.0]
-    assert touches(footprint, None)
-    assert touches(footprint, (118.5, 31.5, 120.0, 33.0))
-    assert not touches(footprint, (119.5, 31.5, 120.0, 33.0))
-    assert len(bbox_parts(ACROSS)) == 2
+    assert touches(footprint, ())
+    assert touches(footprint, [(118.5, 31.5, 120.0, 33.0)])
+    assert not touches(footprint, [(119.5, 31.5, 120.0, 33.0)])
+    assert ACROSS == ((179.9, -17.0, 180.0, -16.5), (-180.0, -17.0, -179.9, -16.5))
+
+
+def test_longitudes_beyond_the_map_are_turned_back():
+    for west in (179.0, -181.0):
+        beyond = {"type": "Polygon", "coordinates": [box(west, -17, west + 2, -16).exterior.coords]}
+        check_both_sides({**beyond, "coordinates": [list(beyond["coordinates"][0])]})

@@ -8,7 +8,7 @@ import rustac
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.errors import CatalogError, ConfigError, QuantityError
-from rs_monitor.imagery.footprints import touches
+from rs_monitor.imagery.footprints import bbox_parts, touches
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.imagery.load import load_cube, to_reflectance
 from rs_monitor.imagery.search import search
@@ -480,8 +480,8 @@ def test_an_image_across_the_antimeridian(make, tmp_path):
     index_folder(tmp_path, out)
     (item,) = found(out).items
     assert item.footprint["type"] == "MultiPolygon"
-    assert touches(item.footprint, (179.9, -17.0, -179.9, -16.0))
-    assert not touches(item.footprint, (100.0, -17.0, 110.0, -16.0))
+    assert touches(item.footprint, bbox_parts((179.9, -17.0, -179.9, -16.0)))
+    assert not touches(item.footprint, bbox_parts((100.0, -17.0, 110.0, -16.0)))
     raw = rustac.read_sync(str(out))["features"][0]
     assert raw["bbox"][0] > raw["bbox"][2]
 

@@ -11,7 +11,6 @@ from rs_monitor.imagery.seasons import (
     check_season,
     day_of_year,
     days_apart,
-    in_season,
     pair_by_season,
     same_season,
 )
@@ -107,12 +106,6 @@ def test_pairs_hold_each_look_once_and_lie_within_reach(before, after):
     for i, j in pairs:
         gap = days_apart(day_of_year([before[i]]), day_of_year([after[j]]))
         assert gap <= RULES.max_apart_days
-
-
-def test_a_season_of_any_year():
-    times = np.array(["2020-12-31T10:00", "2022-01-31", "2023-02-01", "2024-11-30"], "M8[ns]")
-    found = in_season(times, day("2023-12-01"), day("2024-01-31"))
-    assert found.tolist() == [True, True, False, False]
 
 
 @LAW

@@ -29,7 +29,7 @@ def test_bands_in_file_order():
 def test_numbers_of_a_table():
     sensor = load_sensor("gf2-pms")
     red = sensor.bands[2]
-    assert (red.centre_nm, red.resolution_m, sensor.gsd_m) == (660.0, 4.0, 4.0)
+    assert (red.min_nm, red.max_nm, red.resolution_m, sensor.gsd_m) == (630.0, 690.0, 4.0, 4.0)
     assert load_sensor("sentinel2-msi").gsd_m == 10.0
 
 
