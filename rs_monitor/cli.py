@@ -330,11 +330,8 @@ def _show_plan(planned: Plan) -> None:
 
 
 def _show_demo(result: Demo, out: Path) -> None:
-    from rs_monitor.pipeline.truth import (
-        claim_table,
-        event_table,
-        lookalike_table,
-    )
+    from rs_monitor.grid import MU_M2
+    from rs_monitor.pipeline.truth import claim_table, event_table, lookalike_table
 
     limit_m2 = float(result.run.found.coverage["limit_m2"].max())
     click.echo(

@@ -104,7 +104,7 @@ FUNCTIONS = {
         i.clear, start=START, end=END
     ),
     "rs_monitor.imagery.harmonise.to_sentinel2": lambda i: to_sentinel2(
-        i.seen, list(BANDS)[:2], platforms=PLATFORMS, table=load_harmonisation()
+        i.seen, list(BANDS)[:2], keys=PLATFORMS, table=load_harmonisation()
     ),
     "rs_monitor.imagery.illumination.cos_incidence": lambda i: cos_incidence(
         i.dem, GEOBOX, sun_azimuth_deg=140.0, sun_elevation_deg=35.0

@@ -125,8 +125,8 @@ def _not_cropped_before(case: Case) -> Outcome:
         return Outcome(Status.NOT_EVALUATED, "no imagery before")
     if late := _not_before_completion(case):
         return late
-    if few := _too_few(pixels, case.rules):
-        return few
+    if mute := _cannot_speak(case, pixels):
+        return mute
     crop = pixels.crop_before / pixels.n_px
     unseen = 1 - pixels.seen_before / pixels.n_px
     tilled = (pixels.tilled_before or 0) / pixels.n_px
@@ -163,8 +163,8 @@ def cropped_after(case: Case) -> Outcome:
     rule, pixels = case.rules.new_04, case.measures.pixels
     if pixels is None or pixels.cropped is None or pixels.seen is None or pixels.built is None:
         return Outcome(Status.NOT_EVALUATED, "no imagery after")
-    if few := _too_few(pixels, case.rules):
-        return few
+    if mute := _cannot_speak(case, pixels) or _mostly_doubtful(pixels, case.rules):
+        return mute
     standing = (pixels.standing or 0) / pixels.n_px
     if standing >= rule.contradict_built_share.value:
         limit = _shown(rule.contradict_built_share)
@@ -209,8 +209,8 @@ def extent_agrees(case: Case) -> Outcome:
     rule, pixels = case.rules.new_05, case.measures.pixels
     if pixels is None or pixels.crop is None or pixels.other is None or pixels.bare is None:
         return Outcome(Status.NOT_EVALUATED, "no imagery after")
-    if few := _too_few(pixels, case.rules):
-        return few
+    if mute := _cannot_speak(case, pixels) or _mostly_doubtful(pixels, case.rules):
+        return mute
     n = pixels.n_px
     crop, bare, other = pixels.crop / n, pixels.bare / n, pixels.other / n
     text = f"cropland on {crop:.2f}, bare {bare:.2f}, other {other:.2f} of {n} interior pixels"
@@ -262,6 +262,21 @@ def gentle_enough(case: Case) -> Outcome:
     if slope.mean_deg > rule.caution_above.value:
         text += f", caution, steeper than {_shown(rule.caution_above)} deg"
     return Outcome(Status.PASS, text)
+
+
+def _cannot_speak(case: Case, pixels: PixelCounts) -> Outcome | None:
+    """Reason why imagery says nothing about the claim."""
+    if case.measures.unsound:
+        return Outcome(Status.INCONCLUSIVE, f"imagery unsound: {', '.join(case.measures.unsound)}")
+    return _too_few(pixels, case.rules)
+
+
+def _mostly_doubtful(pixels: PixelCounts, rules: AcceptanceRules) -> Outcome | None:
+    share, limit = pixels.doubtful_share, rules.pixels.max_doubtful_share
+    if share is None or share <= limit.value:
+        return None
+    text = f"{share:.2f} of the clear looks after were called cloud by a mask"
+    return Outcome(Status.INCONCLUSIVE, f"{text}, limit {_shown(limit)}")
 
 
 def _too_few(pixels: PixelCounts, rules: AcceptanceRules) -> Outcome | None:

@@ -85,7 +85,8 @@ def judge_claims(
     Notes
     -----
     SUPPORTED needs a pass of every rule; a rule that fails, or that imagery or terrain speaks
-    against (``suspected``), makes the claim CONTRADICTED; all else is INCONCLUSIVE.
+    against (``suspected``), makes the claim CONTRADICTED; all else is INCONCLUSIVE. Imagery that is
+    unsound, or after completion mostly of doubtful looks, speaks neither way.
     """
     _require_declared(claims)
     areas = areas_m2(claims)

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from rs_monitor.acceptance.evidence import shared_m2
+from rs_monitor.acceptance.overlay import shared_m2
 from rs_monitor.acceptance.rules import AcceptanceRules
 from rs_monitor.authority.area import require_suitable_crs
 

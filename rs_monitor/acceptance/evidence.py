@@ -13,12 +13,12 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rs_monitor.acceptance.overlay import Overlay, valid_shapes
 from rs_monitor.acceptance.rules import AcceptanceRules, SlopeRule
 from rs_monitor.acceptance.zonal import Cover, cover_of, sample
-from rs_monitor.authority.area import polygon_areas_m2
 from rs_monitor.codes import CROPLAND, NODATA, SEALED, LandCover, is_arable
 from rs_monitor.config import Period
-from rs_monitor.errors import GridMismatch, MissingCRS
+from rs_monitor.errors import GridMismatch, LayerError
 
 CYCLES_NOT_SEEN = 255
 
@@ -43,17 +43,24 @@ class Evidence:
         Monitor classes, 0 = not seen.
     clear_looks_after : ndarray of uint16, shape (y, x), optional
         Clear looks of the after period.
+    doubtful_looks_after : ndarray of uint16, shape (y, x), optional
+        Those of them kept as ground though a mask called them cloud.
     crop_cycles_before, crop_cycles_after : ndarray of uint8, shape (y, x), optional
         Crop cycles seen in each period, 255 = not seen.
     slope_deg : ndarray of float32, shape (y, x), optional
         Degrees, NaN = unknown.
     before, after : Period, optional
         Days the rasters cover; without them nothing is known to lie ahead of or after completion.
+    unsound : GeoDataFrame, optional
+        Areas whose imagery failed a check, e.g. by a radiometric step, with the ``reason`` of
+        each: there imagery speaks neither for nor against a claim.
 
     Raises
     ------
     GridMismatch
         If a raster comes without grid or has another shape than the grid.
+    LayerError
+        If ``unsound`` gives no reasons.
     """
 
     land: gpd.GeoDataFrame | None = None
@@ -64,18 +71,26 @@ class Evidence:
     land_cover_before: NDArray[np.uint8] | None = None
     land_cover_after: NDArray[np.uint8] | None = None
     clear_looks_after: NDArray[np.uint16] | None = None
+    doubtful_looks_after: NDArray[np.uint16] | None = None
     crop_cycles_before: NDArray[np.uint8] | None = None
     crop_cycles_after: NDArray[np.uint8] | None = None
     slope_deg: NDArray[np.float32] | None = None
     before: Period | None = None
     after: Period | None = None
+    unsound: gpd.GeoDataFrame | None = None
 
     def __post_init__(self) -> None:
+        if self.unsound is not None and "reason" not in self.unsound.columns:
+            raise LayerError(
+                "got areas of unsound imagery without a column reason; needed one that says why; "
+                "name the check that failed"
+            )
         wanted = None if self.geobox is None else tuple(self.geobox.shape)
         rasters = {
             "land_cover_before": self.land_cover_before,
             "land_cover_after": self.land_cover_after,
             "clear_looks_after": self.clear_looks_after,
+            "doubtful_looks_after": self.doubtful_looks_after,
             "crop_cycles_before": self.crop_cycles_before,
             "crop_cycles_after": self.crop_cycles_after,
             "slope_deg": self.slope_deg,
@@ -94,54 +109,6 @@ class Evidence:
         return {**first, **self.forbidden}
 
 
-class Overlay:
-    """A polygon layer in the claims' CRS, ready to be cut with one claim after the other."""
-
-    def __init__(self, layer: gpd.GeoDataFrame, crs: pyproj.CRS, name: str) -> None:
-        if layer.crs is None:
-            raise MissingCRS(
-                f"got layer {name} without a coordinate reference system; an overlay needs one; "
-                "read it with read_layer"
-            )
-        shapes = np.array(layer.geometry.to_crs(crs).array, dtype=object)
-        invalid = ~shapely.is_valid(shapes)
-        shapes[invalid] = shapely.make_valid(
-            shapes[invalid], method="structure", keep_collapsed=False
-        )
-        self._shapes = shapes
-        self._tree = shapely.STRtree(shapes)
-        self._crs = crs
-
-    def overlap_m2(self, geometry: shapely.Geometry) -> float:
-        """Official area of the part of a polygon inside the layer; overlaps count once."""
-        hits = self._shapes[np.sort(self._tree.query(geometry, predicate="intersects"))]
-        return _areal_m2(shapely.union_all(shapely.intersection(hits, geometry)), self._crs)
-
-    @property
-    def empty(self) -> bool:
-        """Whether the layer holds no area at all, so that it tells nothing."""
-        return not bool((shapely.area(self._shapes) > 0).any())
-
-
-def shared_m2(one: shapely.Geometry, other: shapely.Geometry, crs: pyproj.CRS) -> float:
-    """Official area of the ground two polygons share.
-
-    Parameters
-    ----------
-    one, other : shapely Polygon or MultiPolygon
-        Valid, in ``crs``.
-    crs : pyproj.CRS
-        Delivered CRS.
-    """
-    return _areal_m2(shapely.intersection(one, other), crs)
-
-
-def _areal_m2(common: shapely.Geometry, crs: pyproj.CRS) -> float:
-    parts = shapely.get_parts(shapely.get_parts(common))
-    polygons = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-    return float(polygon_areas_m2(polygons, crs).sum())
-
-
 @dataclass(frozen=True, slots=True)
 class Overlays:
     """The vector layers of the evidence, prepared once for all claims."""
@@ -150,6 +117,7 @@ class Overlays:
     arable: Overlay | None
     pbf: Overlay | None
     siting: Mapping[str, Overlay]
+    unsound: tuple[tuple[shapely.Geometry, str], ...] = ()
 
     @classmethod
     def of(cls, evidence: Evidence, crs: pyproj.CRS) -> Self:
@@ -160,7 +128,18 @@ class Overlays:
             arable=None if land is None else Overlay(_arable(land), crs, "land"),
             pbf=None if pbf is None else Overlay(pbf, crs, "pbf"),
             siting={n: Overlay(f, crs, n) for n, f in evidence.siting_layers.items()},
+            unsound=_unsound(evidence.unsound, crs),
         )
+
+
+def _unsound(
+    layer: gpd.GeoDataFrame | None, crs: pyproj.CRS
+) -> tuple[tuple[shapely.Geometry, str], ...]:
+    if layer is None:
+        return ()
+    # "; " parts the reasons of one claim
+    reasons = [str(why).replace("; ", ", ") for why in layer["reason"]]
+    return tuple(zip(valid_shapes(layer, crs, "unsound"), reasons, strict=True))
 
 
 def _arable(land: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -182,6 +161,8 @@ class PixelCounts:
         any ground whose class and season disagree.
     cycles_seen, cropped : int, optional
         With a known number of crop cycles, and with enough of them.
+    doubtful_share : float, optional
+        Share of their clear looks after that a mask called cloud; None also without a look.
     seen_before, crop_before, tilled_before : int, optional
         Seen before, classed cropland before, and of those with a crop cycle seen.
     """
@@ -197,6 +178,7 @@ class PixelCounts:
     unsure: int | None = None
     cycles_seen: int | None = None
     cropped: int | None = None
+    doubtful_share: float | None = None
     seen_before: int | None = None
     crop_before: int | None = None
     tilled_before: int | None = None
@@ -224,6 +206,7 @@ class Measures:
     empty_layers: tuple[str, ...]
     pixels: PixelCounts | None
     slope: SlopeSummary | None
+    unsound: tuple[str, ...] = ()
 
 
 def measure_claim(
@@ -265,6 +248,11 @@ def measure_claim(
         empty_layers=tuple(name for name, o in overlays.siting.items() if o.empty),
         pixels=None if covered is None else _count(covered, area_m2, evidence, rules),
         slope=None if covered is None else _slope(covered, evidence.slope_deg, rules.slp_01),
+        unsound=tuple(
+            dict.fromkeys(
+                why for area, why in overlays.unsound if shapely.intersects(area, geometry)
+            )
+        ),
     )
 
 
@@ -293,7 +281,20 @@ def _count(cover: Cover, area_m2: float, evidence: Evidence, rules: AcceptanceRu
         tilled = crop & _had_crop(cycles, rules.new_04.min_seasons.value, crop)
         counts["tilled_before"] = int(tilled.sum())
     n_px = inner.fraction.size
-    return PixelCounts(n_px, n_px * _pixel_m2(evidence.geobox) / area_m2, **counts)
+    return PixelCounts(
+        n_px,
+        n_px * _pixel_m2(evidence.geobox) / area_m2,
+        doubtful_share=_doubtful_share(evidence, inner),
+        **counts,
+    )
+
+
+def _doubtful_share(evidence: Evidence, inner: Cover) -> float | None:
+    if evidence.clear_looks_after is None or evidence.doubtful_looks_after is None:
+        return None
+    looks = int(sample(evidence.clear_looks_after, inner, 0).sum(dtype=np.int64))
+    doubtful = int(sample(evidence.doubtful_looks_after, inner, 0).sum(dtype=np.int64))
+    return doubtful / looks if looks else None
 
 
 def _pixel_m2(geobox: GeoBox | None) -> float:

@@ -80,6 +80,7 @@ class PixelRules(Model):
     interior_cover: Ratio
     min_looks: Count
     min_interior_share: Ratio
+    max_doubtful_share: Ratio
 
 
 class TableRules(Model):

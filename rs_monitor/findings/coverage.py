@@ -59,7 +59,7 @@ def coverage(
     A pixel is seen when both periods have ``min_looks`` clear looks and the change map says
     anything about it. A change of ``limit_m2`` could have been detected at a pixel that lies in a
     fully seen square of ``min_reliable_px`` pixels (:func:`~.detectability.detectable`). It would
-    show when it lies between the middle looks of both periods; ``covers_from`` and ``covers_until``
+    show when it lies between the looks shown of both periods; ``covers_from`` and ``covers_until``
     hold for every pixel counted. Areas weight every pixel row with its true area on the ellipsoid.
     """
     zone = np.ones(maps.change.shape, dtype=bool) if inside is None else inside

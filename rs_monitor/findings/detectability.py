@@ -83,6 +83,8 @@ def measurability(
     columns: Mapping[str, object],
     rules: DetectionRules,
     shift_rules: DetectabilityRules | None = None,
+    *,
+    registration_asked: bool = False,
 ) -> list[str]:
     """What the sensor can say about patches of their size, looks and registration.
 
@@ -93,7 +95,10 @@ def measurability(
     rules : DetectionRules
         Pixels and looks needed.
     shift_rules : DetectabilityRules, optional
-        Without them, or where the share is NaN, the registration says nothing.
+        Without them the share says nothing.
+    registration_asked : bool
+        Whether shifts were to be measured: no area is measured where the share is then NaN, for a
+        shift that could not be found is not none. If nobody asked, NaN says nothing.
 
     Returns
     -------
@@ -105,10 +110,12 @@ def measurability(
     )
     blind = (n_px < rules.min_detect_px) | (np.minimum(before, after) < rules.min_looks)
     vague = n_px < rules.min_reliable_px
+    share = np.asarray(columns["shift_fraction"], dtype=np.float64)
     if shift_rules is not None:
-        share = np.nan_to_num(np.asarray(columns["shift_fraction"], dtype=np.float64), nan=0.0)
         blind |= share >= shift_rules.artefact_shift_fraction
         vague |= share >= shift_rules.max_shift_fraction
+    if registration_asked:
+        vague |= np.isnan(share)
     words = np.where(
         blind,
         Measurability.CANNOT_DECIDE.value,

@@ -11,25 +11,17 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyproj
-import rasterio.features
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from rs_monitor.authority.area import areas_m2
-from rs_monitor.codes import (
-    CROPLAND,
-    LAND_COVER_STYLE,
-    SEALED,
-    WOODY,
-    Change,
-    LandCover,
-)
+from rs_monitor.codes import LAND_COVER_STYLE, LandCover
 from rs_monitor.config import DetectionRules
 from rs_monitor.errors import GridMismatch
 from rs_monitor.findings.detectability import DetectabilityRules, measurability, shift_fraction
+from rs_monitor.findings.groups import CLASSES, Labels, group_pixels, outline_groups
 from rs_monitor.findings.identity import patch_id
 from rs_monitor.findings.kinds import change_kind
 from rs_monitor.grid import require_projected
@@ -38,19 +30,7 @@ from rs_monitor.register.records import PATCH, record_frame
 UNKNOWN = "unknown"
 """Class name of a patch without land cover."""
 
-_EIGHT = np.ones((3, 3), dtype=bool)
 _LOW_PERCENTILE = 10
-_CLASSES = int(max(LandCover)) + 1
-
-_LIKE: tuple[frozenset[LandCover], ...] = (
-    CROPLAND,
-    WOODY,
-    SEALED,
-    frozenset({LandCover.WATER, LandCover.WETLAND}),
-)
-"""Classes after a change that never part a group of changed pixels."""
-
-Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -80,7 +60,9 @@ class ZoneMaps:
     first_date, last_date : date
         Widest window of a change, by the scenes of the zone.
     middle_look_before, middle_look_after : ndarray of float32, optional
-        Day ordinals of the middle clear look of each period; they date the change of a patch.
+        Day ordinals of the state shown of each period: the middle clear look of what is made from
+        all looks, the look itself of a composite of one look
+        (:func:`rs_monitor.imagery.composites.shown_look`). They date the change of a patch.
         Without them, or where they are NaN, its window is that of the zone.
     last_look_before, last_look_after : ndarray of float32, optional
         Day ordinals of the last clear look of each period; NaN = none.
@@ -88,6 +70,8 @@ class ZoneMaps:
         Share of the looks kept as ground though a mask called them cloud, 0-1; NaN = not known.
     shift_m : float, optional
         Uncertainty of the registration between the periods, metres; None = not measured.
+    registration_asked : bool
+        Whether shifts were to be measured: without ``shift_m`` no patch is then ``measured``.
     scene_ids : tuple of str
         Scenes used.
     vector_crs : str
@@ -116,6 +100,7 @@ class ZoneMaps:
     last_look_after: NDArray[np.float32] | None = None
     doubtful: NDArray[np.bool_] | NDArray[np.float32] | None = None
     shift_m: float | None = None
+    registration_asked: bool = False
 
     def __post_init__(self) -> None:
         require_projected(self.geobox, "a patch")
@@ -156,11 +141,11 @@ def delineate(
     parts join the nearest one of their group. Outlines are pixel edges, unsmoothed: the area is
     that of the pixels, the perimeter is that of a staircase.
     """
-    labels = _label(maps, rules)
+    labels = group_pixels(maps.change, maps.land_cover_after, rules)
     count = int(labels.max(initial=0))
     if count == 0:
         return record_frame({column.name: [] for column in PATCH}, PATCH, [], maps.vector_crs)
-    outlines = _outlines(labels, maps.geobox)
+    outlines = outline_groups(labels, maps.geobox)
     frame = gpd.GeoSeries(outlines, crs=str(maps.geobox.crs)).to_crs(maps.vector_crs)
     columns = {
         **_shape_columns(outlines, areas_m2(gpd.GeoDataFrame(geometry=frame))),
@@ -170,7 +155,9 @@ def delineate(
         **_doubt_columns(maps, labels, outlines),
         "patch_id": _patch_ids(maps, outlines),
     }
-    columns["measurability"] = measurability(columns, rules, shift_rules)
+    columns["measurability"] = measurability(
+        columns, rules, shift_rules, registration_asked=maps.registration_asked
+    )
     columns["kind"] = _kinds(columns, rules)
     patches = record_frame(_named(columns), PATCH, frame, maps.vector_crs)
     return _in_order(patches)
@@ -179,83 +166,6 @@ def delineate(
 def _in_order(patches: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     order = np.lexsort((patches["patch_id"].astype(str), -patches["area_m2"].to_numpy()))
     return patches.iloc[order].reset_index(drop=True)
-
-
-def _label(maps: ZoneMaps, rules: DetectionRules) -> Labels:
-    changed = maps.change == Change.CHANGE
-    groups: Labels = ndimage.label(changed, structure=_EIGHT, output=np.int32)[0]
-    if maps.land_cover_after is not None:
-        core_px = max(rules.min_reliable_px, rules.min_patch_px)
-        groups = _part(groups, maps.land_cover_after, core_px)
-    return _drop_small(groups, rules.min_patch_px)
-
-
-def _part(groups: Labels, after: NDArray[np.uint8], core_px: int) -> Labels:
-    """Part groups between their large cores of one class; every group keeps at least one part."""
-    cores = np.zeros_like(groups)
-    like = _like_after()[after]
-    for code in np.unique(like[groups > 0]):
-        if code:
-            parts: Labels = ndimage.label(
-                (groups > 0) & (like == code), structure=_EIGHT, output=np.int32
-            )[0]
-            parts = _drop_small(parts, core_px)
-            cores = np.where(parts > 0, parts + cores.max(initial=0), cores)
-    has_core = np.zeros(int(groups.max(initial=0)) + 1, dtype=bool)
-    has_core[np.unique(groups[cores > 0])] = True
-    whole = (groups > 0) & ~has_core[groups]
-    markers = np.where(whole, groups + cores.max(initial=0), cores)
-    flat = np.zeros(groups.shape, dtype=np.uint8)
-    flooded = watershed(flat, markers=markers, mask=groups > 0, connectivity=2)
-    return _renumber(flooded.astype(np.int32))
-
-
-def _like_after() -> NDArray[np.uint8]:
-    """Code of the coarse group of every class, by class code; 0 = no class."""
-    table = np.arange(_CLASSES, dtype=np.uint8)
-    for members in _LIKE:
-        table[sorted(members)] = min(members)
-    return table
-
-
-def _drop_small(labels: Labels, min_px: int) -> Labels:
-    sizes = np.bincount(labels.ravel())
-    kept = np.where(sizes[labels] >= min_px, labels, 0)
-    return _renumber(kept)
-
-
-def _renumber(labels: Labels) -> Labels:
-    """Number labels 1..n in the order of their first pixel."""
-    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.zeros(values.size, dtype=np.int32)
-    present = values > 0
-    rank[np.flatnonzero(present)[np.argsort(first[present])]] = np.arange(1, present.sum() + 1)
-    return rank[inverse].reshape(labels.shape)
-
-
-def _outlines(labels: Labels, geobox: GeoBox) -> NDArray[np.object_]:
-    """Pixel outlines of the labels 1..n, one valid (multi)polygon each, in the grid's CRS."""
-    found = rasterio.features.shapes(
-        labels, mask=labels > 0, connectivity=4, transform=geobox.affine
-    )
-    rings, owners, values = [], [], []
-    for owner, (geometry, value) in enumerate(found):
-        rings.extend(geometry["coordinates"])
-        owners.extend([owner] * len(geometry["coordinates"]))
-        values.append(int(value))
-    sizes = [len(ring) for ring in rings]
-    points = np.concatenate([np.asarray(ring, dtype=np.float64) for ring in rings])
-    lines = _array(shapely.linearrings(points, indices=np.repeat(np.arange(len(rings)), sizes)))
-    polygons = _array(shapely.polygons(lines, indices=np.asarray(owners)))
-    order = np.argsort(values, kind="stable")
-    shapes = _array(shapely.multipolygons(polygons[order], indices=np.asarray(values)[order] - 1))
-    single = shapely.get_num_geometries(shapes) == 1
-    shapes[single] = shapely.get_geometry(shapes[single], 0)
-    return _array(shapely.make_valid(shapes))
-
-
-def _array(geometries: object) -> NDArray[np.object_]:
-    return np.asarray(geometries, dtype=object)
 
 
 def _shape_columns(
@@ -333,8 +243,8 @@ def _majority(
         return np.zeros(count, dtype=np.int64), np.full(count, np.nan)
     weight = np.ones(cover.size) if confidence is None else np.nan_to_num(confidence)
     votes = np.bincount(
-        of.astype(np.int64) * _CLASSES + cover, weight, minlength=count * _CLASSES
-    ).reshape(count, _CLASSES)
+        of.astype(np.int64) * CLASSES + cover, weight, minlength=count * CLASSES
+    ).reshape(count, CLASSES)
     votes[:, 0] = 0.0
     winner = np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), 0)
     share = votes.max(axis=1) / np.bincount(of, minlength=count)
@@ -351,11 +261,7 @@ def _constant_columns(maps: ZoneMaps, count: int) -> dict[str, list[str]]:
 
 
 def _window_columns(maps: ZoneMaps, labels: Labels, count: int) -> dict[str, list[str]]:
-    """Earliest middle look before and latest middle look after: the change lies between them.
-
-    Medians over a period show the state of most of its looks, so the change lies after the middle
-    look of the first period and before the middle look of the second.
-    """
+    """Earliest shown look before and latest shown look after: the change lies between them."""
     index = np.arange(1, count + 1)
     first = [maps.first_date.isoformat()] * count
     last = [maps.last_date.isoformat()] * count

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import geopandas as gpd
@@ -23,6 +24,7 @@ _NUMBERS = ("area_m2", "seen_fraction", "not_seen_m2", "limit_m2", "detectable_f
 _DAYS = ("covers_from", "covers_until")
 _WHERE = "where one could have been detected"
 _ROUNDING = 1e-3
+_NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 _PERCENT_DIGITS = 2
 
 
@@ -34,11 +36,12 @@ class ZoneStatement:
     ----------
     zone_id : str
     clean : bool
-        Whether no suspected change, and none left open, was found where one would have shown.
+        Whether no suspected change, and none left open, was found where one would have shown, in
+        imagery nothing speaks against.
     text : str
         The sentence; it carries size, dates and the share it holds for.
     detectable_percent : float
-        That share as printed, rounded down.
+        That share as printed, rounded down; 0 where the imagery is in doubt.
     """
 
     zone_id: str
@@ -66,6 +69,8 @@ def clean_statement(
     *,
     planned: Collection[str] = (),
     outlines: gpd.GeoSeries | None = None,
+    doubts: Mapping[str, Sequence[str]] = _NONE,
+    caveats: Mapping[str, Sequence[str]] = _NONE,
 ) -> CleanStatement:
     """Say of which zones no suspected change is known, and how far that goes.
 
@@ -80,6 +85,11 @@ def clean_statement(
     outlines : GeoSeries, optional
         Zones by id, in the CRS of the patches: a patch then counts in every zone it meets, also
         where overlapping zones report it once.
+    doubts : mapping of str to sequence of str
+        By zone what makes its imagery unfit to show a change or none, e.g. a radiometric step: the
+        zone is never clean and its sentence says why.
+    caveats : mapping of str to sequence of str
+        By zone what its sentence must also say, e.g. that shifts could not be measured.
 
     Returns
     -------
@@ -88,19 +98,26 @@ def clean_statement(
     Raises
     ------
     CoverageError
-        If the coverage is missing, lacks a zone or a column, or holds a number or day that is not
-        known: without it silence would read as "no change".
+        If the coverage is missing, lacks a zone (also one of ``doubts`` or ``caveats``) or a
+        column, or holds a number or day that is not known: without it silence would read as "no
+        change".
 
     Notes
     -----
     A zone is clean when no patch is suspected and no patch of at least ``limit_m2`` is left
-    unjudged. A zone where no change of that size could have been detected is never clean.
+    unjudged. A zone where no change of that size could have been detected, or whose imagery is in
+    doubt, is never clean.
     """
-    table = require_complete(coverage, {*planned, *patches["zone_id"].astype(str)})
+    named = {*planned, *patches["zone_id"].astype(str), *doubts, *caveats}
+    table = require_complete(coverage, named)
     met = _zones_met(patches, outlines)
-    rows = [(row, _Found.of(row, patches, met)) for row in table.to_dict("records")]
-    zones = tuple(_zone_statement(row, found) for row, found in rows)
-    return CleanStatement(_whole(table, zones), zones)
+    zones = []
+    for row in table.to_dict("records"):
+        zone = str(row["zone_id"])
+        said = _zone_statement(row, _Found.of(row, patches, met), doubts.get(zone, ()))
+        zones.append(_with_caveats(said, caveats.get(zone, ())))
+    reserved = sum(bool(caveats.get(zone.zone_id)) for zone in zones)
+    return CleanStatement(_whole(table, zones) + _reserved(reserved), tuple(zones))
 
 
 def require_complete(coverage: pd.DataFrame | None, planned: Collection[str]) -> pd.DataFrame:
@@ -178,11 +195,14 @@ def _zones_met(patches: gpd.GeoDataFrame, outlines: gpd.GeoSeries | None) -> dic
     return met
 
 
-def _zone_statement(row: Mapping[Any, Any], found: _Found) -> ZoneStatement:
+def _zone_statement(row: Mapping[Any, Any], found: _Found, doubts: Sequence[str]) -> ZoneStatement:
     size = _size(float(row["limit_m2"]))
-    share = _shown_share(float(row["detectable_fraction"]))
+    share = 0.0 if doubts else _shown_share(float(row["detectable_fraction"]))
     known = _counted(found)
-    if share == 0:
+    if doubts:
+        text = f"Nothing can be said of a change of {size}: {'; '.join(doubts)}"
+        text += f"; {known} there." if known else "."
+    elif share == 0:
         text = f"Nothing can be said: no change of {size} could have been detected in the zone"
         text += f"; {known} there." if known else "."
     else:
@@ -195,8 +215,19 @@ def _zone_statement(row: Mapping[Any, Any], found: _Found) -> ZoneStatement:
     return ZoneStatement(str(row["zone_id"]), clean, text, share)
 
 
+def _with_caveats(said: ZoneStatement, caveats: Sequence[str]) -> ZoneStatement:
+    if not caveats:
+        return said
+    return replace(said, text=f"{said.text.removesuffix('.')}; {'; '.join(caveats)}.")
+
+
+def _reserved(zones: int) -> str:
+    return f" {zones} zone{'s' if zones != 1 else ''} with a reservation." if zones else ""
+
+
 def _whole(table: pd.DataFrame, zones: Sequence[ZoneStatement]) -> str:
-    area, watched = (float(column.sum()) for column in (table["area_m2"], _watched_m2(table)))
+    told = np.array([zone.detectable_percent > 0 for zone in zones])
+    area, watched = float(table["area_m2"].sum()), float(_watched_m2(table)[told].sum())
     share = _shown_share(watched / area if area else 0.0)
     many = f"{len(zones)} zone{'s' if len(zones) != 1 else ''}"
     clean = [zone.clean for zone in zones]

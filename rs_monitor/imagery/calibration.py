@@ -53,6 +53,7 @@ _NAMED_FILL: Mapping[tuple[Family, str], float] = {
 }
 _SENTINEL2_ATMOSPHERE = frozenset({"aot", "wvp"})
 _SENTINEL2_OFFSETS = (0.0, -0.1)
+_QUANTIFICATION = 10000
 _BY_HAND = "correct the item, or state scale and offset in the side table of an index"
 _REFLECTANCE_UNITS = frozenset({"", "1", "none", "reflectance", "unitless", "dimensionless"})
 
@@ -87,6 +88,8 @@ def calibration(name: str, fields: Mapping[str, JSON], product: Product) -> tupl
     if name in naming.SPECTRAL and not _is_reflectance(fields):
         return UNCALIBRATED  # radiance: its coefficients do not lead to reflectance
     scale, offset = declared
+    if offset is not None and name in naming.SPECTRAL and _tells_of_sentinel2(fields, product):
+        _check_offset(name, offset, product)
     return UNCALIBRATED if scale is None else (scale, _offset(offset, product))
 
 
@@ -161,30 +164,40 @@ def _sentinel2(
     floating = str(fields.get("data_type", "")).startswith("float")
     if name not in naming.SPECTRAL or floating or known is None:
         return (1.0 if scale is None else scale), offset or 0.0
-    if problem := _sentinel2_problem(scale, offset, product, known):
-        got, action = problem
-        raise refusal(product.identity, f"band {name} {got}", action)
+    if scale is not None and not _near(scale, known[0]):
+        got = f"band {name} declares scale {scale:g}; known for Sentinel-2 is {known[0]:g}"
+        raise refusal(product.identity, got, _BY_HAND)
+    if offset is not None:
+        _check_offset(name, offset, product)
+        _check_baseline(name, offset, product, known[1])
     return known[0], _offset(known[1], product)
 
 
-def _sentinel2_problem(
-    scale: float | None, offset: float | None, product: Product, known: tuple[float, float]
-) -> tuple[str, str] | None:
-    """What a declared scale and offset contradicts, and what to do; None where all agree."""
-    if scale is not None and not _near(scale, known[0]):
-        return (f"declares scale {scale:g}; known for Sentinel-2 is {known[0]:g}", _BY_HAND)
-    if offset is None:
-        return None
-    if not any(_near(offset, allowed) for allowed in _SENTINEL2_OFFSETS):
-        return (
-            f"declares offset {offset:g} ({offset / known[0]:.0f} DN); the Sentinel-2 product "
-            "specification knows 0 and -0.1 (-1000 DN) only",
-            f"look up BOA_ADD_OFFSET or RADIO_ADD_OFFSET in the product's metadata and {_BY_HAND}",
-        )
-    if product.offset_applied or _near(offset, known[1]):
-        return None
-    return (
-        f"declares offset {offset:g} at processing baseline {product.baseline:05.2f}, where the "
-        f"product specification says {known[1]:g}, and nothing says that the pixels were changed",
+def _tells_of_sentinel2(fields: Mapping[str, JSON], product: Product) -> bool:
+    """Whether an item without a stated baseline holds the integers of a Sentinel-2 product."""
+    floating = str(fields.get("data_type", "")).startswith("float")
+    known = product.family is Family.OTHER and product.platform.startswith("sentinel-2")
+    return known and not product.by_hand and not floating
+
+
+def _check_offset(name: str, offset: float, product: Product) -> None:
+    if any(_near(offset, allowed) for allowed in _SENTINEL2_OFFSETS):
+        return
+    raise refusal(
+        product.identity,
+        f"band {name} declares offset {offset:g} ({offset * _QUANTIFICATION:.0f} DN); the "
+        "Sentinel-2 product specification knows 0 and -0.1 (-1000 DN) only",
+        f"look up BOA_ADD_OFFSET or RADIO_ADD_OFFSET in the product's metadata and {_BY_HAND}",
+    )
+
+
+def _check_baseline(name: str, offset: float, product: Product, known: float) -> None:
+    if product.offset_applied or _near(offset, known):
+        return
+    raise refusal(
+        product.identity,
+        f"band {name} declares offset {offset:g} at processing baseline {product.baseline:05.2f}, "
+        f"where the product specification says {known:g}, and nothing says that the pixels were "
+        "changed",
         f"state earthsearch:boa_offset_applied if they were, or {_BY_HAND}",
     )

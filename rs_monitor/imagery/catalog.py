@@ -177,7 +177,9 @@ def _bands(raw: Mapping[str, JSON], product: Product, base: str | None) -> dict[
         href = absolute_href(str(asset["href"]), base, product.identity)
         every = band_fields(asset, raw)
         # our own index already decided: a side table outranks the product's specification
-        known = replace(product, family=Family.OTHER) if BAND_INDEX in asset else product
+        known = product
+        if BAND_INDEX in asset:
+            known = replace(product, family=Family.OTHER, by_hand=True)
         for number, fields in enumerate(every, start=1):
             name = band_name(key if len(every) == 1 else None, fields, known)
             band = _band(name or f"{key.lower()}_{number}", number, asset, fields, known, href)

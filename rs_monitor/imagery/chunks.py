@@ -15,7 +15,8 @@ from dask.highlevelgraph import HighLevelGraph
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.imagery.catalog import Band, SceneItem
-from rs_monitor.imagery.pixels import ChunkJob, Grid, Source, Span, read_chunk
+from rs_monitor.imagery.jobs import ChunkJob, Grid, Source, Span
+from rs_monitor.imagery.pixels import read_chunk
 
 _SKIP_MARGIN_PX = 4.0
 

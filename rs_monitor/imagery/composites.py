@@ -351,7 +351,9 @@ def shown_look(
 
     def shown(*stacks: NDArray[Any]) -> NDArray[np.float32]:
         *looks, seen = stacks
-        return _in_strips(partial(_day_shown, choose, days), looks, seen, min_looks, layers=1)[0]
+        day = partial(_day_shown, choose, days)
+        layer: NDArray[np.float32] = _in_strips(day, looks, seen, min_looks, layers=1)[0]
+        return layer
 
     return reduce_time(
         shown,
@@ -372,7 +374,8 @@ def _day_shown(
         middle: NDArray[np.float32] = time_quantiles(seen, MEDIAN)
         return middle
     index = choose(looks)
-    return days[np.where(index == NO_LOOK, 0, index)][np.newaxis]
+    day: NDArray[np.float32] = days[np.where(index == NO_LOOK, 0, index)]
+    return day[np.newaxis]
 
 
 def last_look(clear: xr.DataArray, *, start: dt.date) -> xr.DataArray:

@@ -12,6 +12,7 @@ from shapely import make_valid
 from shapely.geometry import shape
 
 from rs_monitor.imagery.catalog import Refusal, SceneItem, parse_utc
+from rs_monitor.imagery.levels import Level, level_of
 
 SAME_MOMENT = dt.timedelta(seconds=60)
 """Catalogues time one acquisition by its datatake or by its tile, some 30 s apart at most; the same
@@ -23,7 +24,10 @@ station took over, share a seam only; two processings differ by the rim of their
 _BASELINE = re.compile(r"_N(\d{2})(\d{2})_")
 _MGRS = re.compile(r"(?:^|_|\.)T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?=_|\.|$)")
 _LANDSAT = re.compile(r"^L[A-Z]\d\d_L\w{3}_(\d{6})_\d{8}_(\d{8})_(\d\d)_")
+_MODIS = re.compile(r"^M[OY]D\w+\.(A\d{7}\.h\d\dv\d\d)\.")
 _STAMP = re.compile(r"\d{8}T\d{6}")
+_NO_MOMENT = frozenset({"day", "unknown"})
+_LEVELS = {Level.UNKNOWN: 0, Level.TOA: 1, Level.SURFACE: 2}
 
 Rank = tuple[int, float, dt.datetime, str, str]
 
@@ -50,13 +54,14 @@ def choose_versions(
     grid), at the same moment, and the kept version covers the other. Preferred are surface
     products over top of atmosphere, then the higher processing baseline (Landsat: collection
     number), the later generation time, the later id. One acquisition in two tiles or two UTM
-    zones is no duplicate.
+    zones is no duplicate. A scene of which only the day is known shows no moment: two flights of
+    a day are kept both, unless their names are those of a product that is made once a day.
     """
     kept: list[SceneItem] = []
     superseded: list[Refusal] = []
     groups: dict[tuple[str, str], list[SceneItem]] = defaultdict(list)
     for item in items:
-        groups[item.platform, _ground(item)].append(item)
+        groups[item.platform, _acquired(item)].append(item)
     for group in groups.values():
         for versions in _moments(group):
             chosen: list[SceneItem] = []
@@ -98,17 +103,8 @@ def _reason(item: SceneItem, better: SceneItem) -> str:
 
 
 def _rank(item: SceneItem) -> Rank:
-    return _level(item), _baseline(item), _generated(item), item.id, item.collection
-
-
-def _level(item: SceneItem) -> int:
-    """1 top of atmosphere, 2 surface; 0 unknown."""
-    stated = item.properties.get("s2:product_type") or item.properties.get("landsat:correction")
-    for text in (str(stated or ""), item.id, item.collection):
-        found = re.search(r"(?:L|MSI)([12])(?=[A-Z])", text.upper())
-        if found:
-            return int(found[1])
-    return 0
+    level = _LEVELS[level_of(item)]
+    return level, _baseline(item), _generated(item), item.id, item.collection
 
 
 def _baseline(item: SceneItem) -> float:
@@ -130,6 +126,14 @@ def _generated(item: SceneItem) -> dt.datetime:
     landsat = _LANDSAT.match(item.id)
     text = f"{landsat[2]}T000000" if landsat else stamps[-1] if stamps else "00010101T000000"
     return parse_utc(text)
+
+
+def _acquired(item: SceneItem) -> str:
+    """Name of the ground; where no moment is known, of this scene alone."""
+    timed = item.properties.get("rs_monitor:datetime_precision") not in _NO_MOMENT
+    # a Landsat scene and a MODIS composite exist once a day
+    once_a_day = _LANDSAT.match(item.id) or _MODIS.match(item.id)
+    return _ground(item) if timed or once_a_day else f"item {item.id}"
 
 
 def _ground(item: SceneItem) -> str:

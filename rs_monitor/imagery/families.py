@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 from rs_monitor.imagery.dialects import JSON, platform_of, refusal
+from rs_monitor.imagery.records import SceneItem, public_href
 
 
 class Family(StrEnum):
@@ -40,6 +42,8 @@ class Product:
         Sentinel-2 processing baseline, e.g. 5.09.
     offset_applied : bool
         Whether the catalogue says that it added the offset to the pixels itself.
+    by_hand : bool
+        Whether scale and offset come from our own index, whose side table outranks specifications.
     """
 
     identity: str
@@ -47,6 +51,7 @@ class Product:
     platform: str
     baseline: float | None
     offset_applied: bool
+    by_hand: bool = False
 
 
 _APPLIED_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
@@ -76,6 +81,28 @@ def product_of(raw: Mapping[str, JSON]) -> Product:
         baseline=baseline,
         offset_applied=any(properties.get(flag) is True for flag in _APPLIED_FLAGS),
     )
+
+
+def family_of(item: SceneItem) -> Family:
+    """Product family of a normalised scene.
+
+    Parameters
+    ----------
+    item : SceneItem
+        As searched, or as read back from a plan.
+
+    Returns
+    -------
+    Family
+        From what a scene keeps of its item; a scene indexed under another name is known by the
+        names of its files.
+    """
+    stated = item.properties.get("s2:processing_baseline")
+    baseline = None if stated is None else float(stated)
+    raw = {"collection": item.collection, "properties": item.properties}
+    names = [PurePosixPath(public_href(band.href)).name for band in item.bands.values()]
+    found = (_family({**raw, "id": name}, item.platform, baseline) for name in (item.id, *names))
+    return next((family for family in found if family is not Family.OTHER), Family.OTHER)
 
 
 def _family(raw: Mapping[str, JSON], platform: str, baseline: float | None) -> Family:

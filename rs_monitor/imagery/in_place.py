@@ -13,15 +13,22 @@ from rs_monitor.kernels.in_place import FLAGGED, GROUND, UNUSED, stays_in_place
 IN_PLACE_BANDS = ("blue", "green", "red", "nir", "nir08", "swir16", "swir22")
 """Bands a surface is recognised by; an index alone looks alike in every cloud."""
 
+_SNOW_TOLD_BY = ("swir16", "swir22")
+"""Snow is dark in either of these, and bright in green."""
+
 _VISIBLE = frozenset({"blue", "green", "red"})
 _STRIP_ROWS = 64
 
 
 def in_place_bands(bands: Sequence[str], rules: InPlaceRules) -> tuple[str, ...]:
-    """Return the bands the rule can use, none where they are too few to know a surface by."""
+    """Return the bands the rule can use.
+
+    None where they are too few to know a surface by, or cannot tell snow: no brightness parts
+    lying snow from a roof.
+    """
     usable = tuple(band for band in bands if band in IN_PLACE_BANDS)
-    enough = len(usable) >= rules.min_bands and not _VISIBLE.isdisjoint(usable)
-    return usable if enough else ()
+    tells_snow = "green" in usable and not set(_SNOW_TOLD_BY).isdisjoint(usable)
+    return usable if tells_snow and len(usable) >= rules.min_bands else ()
 
 
 def kept_in_place(
@@ -38,7 +45,7 @@ def kept_in_place(
     cloud, ground : ndarray of bool, shape (time, y, x)
         Looks flagged as cloud, and looks at the ground; ascending in time.
     values : mapping of str to ndarray of float32, shape (time, y, x)
-        Reflectance by band; NaN = not seen.
+        Reflectance by band, as :func:`in_place_bands` chose them; NaN = not seen.
     days : ndarray of float64, shape (time,)
         Day number of each look.
     rules : InPlaceRules
@@ -80,10 +87,6 @@ def _bright(values: Mapping[str, NDArray[np.float32]], limit: float) -> NDArray[
     return np.asarray(np.mean(visible, axis=0) >= limit)
 
 
-def _snow_like(
-    values: Mapping[str, NDArray[np.float32]], limit: float
-) -> NDArray[np.bool_] | np.bool_:
-    if "green" not in values or "swir16" not in values:
-        return np.False_
-    green, swir = values["green"], values["swir16"]
+def _snow_like(values: Mapping[str, NDArray[np.float32]], limit: float) -> NDArray[np.bool_]:
+    green, swir = values["green"], values[next(band for band in _SNOW_TOLD_BY if band in values)]
     return np.asarray(green - swir > limit * (green + swir))

@@ -77,8 +77,12 @@ def record_healed(item_id: str, band: str, met: list[str]) -> None:
 
 def redacted_reason(text: str) -> str:
     """Free text of GDAL without query strings, credentials and its own prefixes."""
-    plain = _PREFIX.sub("", _REPEATED.sub("", text)).strip().removesuffix(".")
-    plain = _ADDRESS.sub(lambda found: found["scheme"] + found["rest"], plain)
+    return redacted(_PREFIX.sub("", _REPEATED.sub("", text)).strip().removesuffix("."))
+
+
+def redacted(text: str) -> str:
+    """Text without the query strings and credentials of its addresses."""
+    plain = _ADDRESS.sub(lambda found: found["scheme"] + found["rest"], text)
     return _QUERY.sub("?...", plain)
 
 
@@ -90,9 +94,29 @@ def _note_repeat(record: logging.LogRecord) -> bool:
     return record.levelno >= _GDAL.parent.getEffectiveLevel() if _GDAL.parent else True
 
 
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take signatures and credentials out of a record before any handler sees it."""
+    text = record.getMessage()
+    plain = redacted(text)
+    if plain != text:
+        record.msg, record.args = plain, None
+    return True
+
+
 # GDAL repeats a request inside one read and only warns; rasterio passes that on in this logger,
 # whose own level keeps the warnings coming where a user has silenced those above it.
 _GDAL = logging.getLogger("rasterio._env")
 _GDAL.addFilter(_note_repeat)
 if _GDAL.level == logging.NOTSET:
     _GDAL.setLevel(logging.WARNING)
+
+# each by its name: the filters of a logger do not see the records of those below it
+_NAME_ADDRESSES = (
+    *("rasterio", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio._base"),
+    *("rasterio._warp", "rasterio._filepath", "rasterio._vsiopener", "rasterio.env", "rasterio.io"),
+    *("rasterio.session", "rasterio.crs", "rasterio.shutil"),
+    *("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager"),
+    *("pystac_client.stac_api_io",),
+)
+for _name in _NAME_ADDRESSES:
+    logging.getLogger(_name).addFilter(_without_secrets)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,14 @@ from rs_monitor.codes import Quantity
 from rs_monitor.errors import CatalogError, ConfigError, MissingCRS, NoObservations, QuantityError
 from rs_monitor.imagery.catalog import SceneItem, format_utc
 from rs_monitor.imagery.chunks import Encoding, lazy_band
+from rs_monitor.imagery.encodings import common_encoding, encoded, header
+from rs_monitor.imagery.jobs import Source, Span
 from rs_monitor.imagery.naming import CATEGORICAL
-from rs_monitor.imagery.pixels import (
-    Source,
-    Span,
-    read_header,
-)
 
 Shift = tuple[float, float]
 """Rows and columns of the target grid."""
 
 UNMOVED: Shift = (0.0, 0.0)
-_FITS_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +76,11 @@ def load_cube(
     -------
     xr.Dataset
         Dims ``time, y, x``; one variable per band in the dtype of its sources (float32, NaN where
-        they disagree about dtype or nodata), with attrs ``nodata`` and, where it is the same for
-        all times, ``scale`` and ``offset``. Coords ``item_ids`` (ids joined by ``;``),
-        ``platform`` and per band ``<band>_scale`` and ``<band>_offset`` along time. Attribute
-        ``quantity`` is ``dn``.
+        they disagree about dtype or nodata, or a scene without nodata is shifted), with attrs
+        ``nodata``, where floats hold integers without scale their ``unscaled_dtype`` and, where
+        it is the same for all times, ``scale`` and ``offset``. Coords ``item_ids`` (ids joined
+        by ``;``), ``platform`` and per band ``<band>_scale`` and ``<band>_offset`` along time.
+        Attribute ``quantity`` is ``dn``.
 
     Raises
     ------
@@ -96,7 +92,7 @@ def load_cube(
         If the resampling, the window or a shift cannot be used.
     ReadError
         When computed: a file that cannot be read after every retry, or ends inside the grid
-        although no nodata value is declared.
+        although nothing in the band's dtype could say "not seen".
 
     Notes
     -----
@@ -183,7 +179,7 @@ def load_dem(
         If the file cannot be opened.
     """
     _check_geobox(geobox)
-    _, nodata = _header(str(path), 1, path.name)
+    _, nodata = header(str(path), 1, path.name)
     span = _span(geobox, window)
     source = Source(path.name, "dem", str(path), 1, nodata)
     encoding = Encoding("float32", float("nan"))
@@ -228,10 +224,11 @@ def to_reflectance(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
 def _reflectance(cube: xr.Dataset, name: str) -> xr.DataArray:
     band = cube[name]
     scale, offset = cube[f"{name}_scale"], cube[f"{name}_offset"]
-    if np.issubdtype(band.dtype, np.integer) and bool((scale == 1).any()):
+    if stores_integers(band) and bool((scale == 1).any()):
         which = str(cube["item_ids"].values[np.argmax(scale.values == 1)])
+        held = band.attrs.get("unscaled_dtype", band.dtype)
         raise QuantityError(
-            f"band {name} of item {which} holds {band.dtype} without a reflectance scale; needed "
+            f"band {name} of item {which} holds {held} without a reflectance scale; needed "
             "scale and offset; declare them in the side table of the index or use quantity = 'dn'"
         )
     plain_scale = scale.astype("float32").drop_vars(scale.coords)
@@ -240,6 +237,11 @@ def _reflectance(cube: xr.Dataset, name: str) -> xr.DataArray:
     value = value.where(valid_mask(band)).astype("float32")
     value.attrs = {"nodata": float("nan"), "units": "1", "grid_mapping": "spatial_ref"}
     return value
+
+
+def stores_integers(band: xr.DataArray) -> bool:
+    """Whether files hold integers, of which a cube in floats names those without scale."""
+    return band.dtype.kind in "iu" or "unscaled_dtype" in band.attrs
 
 
 def valid_mask(band: xr.DataArray) -> xr.DataArray:
@@ -338,74 +340,34 @@ def _variable(
     categorical: Collection[str],
     shifts: Mapping[str, Shift],
 ) -> tuple[tuple[str, str, str], da.Array, dict[str, Any]]:
-    sources = [[(item, *_encoded(item, name)) for item in look.items] for look in looks]
-    encoding = _common_encoding({entry[2] for look in sources for entry in look})
+    sources = [[(item, *encoded(item, name)) for item in look.items] for look in looks]
     codes = name in categorical or any(i.bands[name].categorical for k in looks for i in k.items)
     plain = [
         [replace(entry[1], shift=shifts.get(entry[0].id, UNMOVED)) for entry in look]
         for look in sources
     ]
     places = [[entry[0] for entry in look] for look in sources]
+    stored = [(item, encoding) for look in sources for item, _, encoding in look]
+    # a moved scene leaves ground unseen at its rim, which integers without nodata cannot say
+    rim = any(source.shift != UNMOVED and source.nodata is None for k in plain for source in k)
+    encoding = common_encoding({entry[1] for entry in stored}, needs_unseen=rim)
     method = "nearest" if codes else resampling
     data = lazy_band(name, plain, encoding, geobox, span, chunk_px, method, places)
-    return ("time", "y", "x"), data, _attributes(looks, name, encoding)
+    return ("time", "y", "x"), data, _attributes(stored, name, encoding)
 
 
-def _attributes(looks: Sequence[_Look], name: str, encoding: Encoding) -> dict[str, Any]:
+def _attributes(
+    stored: Sequence[tuple[SceneItem, Encoding]], name: str, encoding: Encoding
+) -> dict[str, Any]:
     attrs: dict[str, Any] = {"grid_mapping": "spatial_ref"}
+    plain = {one.dtype for item, one in stored if item.bands[name].scale == 1}
+    integers = sorted(dtype for dtype in plain if np.dtype(dtype).kind in "iu")
+    if integers and np.dtype(encoding.dtype).kind == "f":
+        attrs["unscaled_dtype"] = " ".join(integers)
     if encoding.nodata is not None:
         integer = np.issubdtype(np.dtype(encoding.dtype), np.integer)
         attrs["nodata"] = int(encoding.nodata) if integer else encoding.nodata
-    calibrations = {(i.bands[name].scale, i.bands[name].offset) for k in looks for i in k.items}
+    calibrations = {(i.bands[name].scale, i.bands[name].offset) for i, _ in stored}
     if len(calibrations) == 1:
         attrs["scale"], attrs["offset"] = calibrations.pop()
     return attrs
-
-
-def _encoded(item: SceneItem, name: str) -> tuple[Source, Encoding]:
-    """Source of a band and its encoding; the file header fills what the metadata omit."""
-    band = item.bands[name]
-    dtype, nodata = band.dtype, band.nodata
-    if dtype is None or nodata is None:
-        found_dtype, found_nodata = _header(band.href, band.index, item.id)
-        dtype = dtype or found_dtype
-        nodata = found_nodata if nodata is None else nodata
-    kind = np.dtype(dtype)
-    if np.issubdtype(kind, np.floating):
-        encoding = Encoding(dtype, float("nan") if nodata is None else nodata)
-    else:
-        _check_nodata(item, name, kind, nodata)
-        encoding = Encoding(dtype, nodata)
-    return Source(item.id, name, band.href, band.index, nodata), encoding
-
-
-def _check_nodata(item: SceneItem, name: str, kind: np.dtype[Any], nodata: float | None) -> None:
-    if nodata is None:
-        return
-    limits = np.iinfo(kind)
-    if not limits.min <= nodata <= limits.max or nodata != int(nodata):
-        raise CatalogError(
-            f"item {item.id}, band {name}: nodata {nodata:g} cannot occur in {kind}; correct it in "
-            "the catalogue or the side table"
-        )
-
-
-def _header(href: str, index: int, item_id: str) -> tuple[str, float | None]:
-    local = Path(href)
-    stamp = local.stat().st_mtime_ns if "://" not in href and local.exists() else 0
-    return _cached_header(href, index, stamp, item_id)
-
-
-@lru_cache(maxsize=8192)
-def _cached_header(href: str, index: int, stamp: int, item_id: str) -> tuple[str, float | None]:
-    del stamp
-    return read_header(href, index, item_id)
-
-
-def _common_encoding(encodings: Collection[Encoding]) -> Encoding:
-    """One encoding for all times; float with NaN where the sources disagree."""
-    distinct = {(e.dtype, str(e.nodata)): e for e in encodings}
-    if len(distinct) == 1:
-        return next(iter(distinct.values()))
-    small = all(e.dtype in _FITS_FLOAT32 for e in encodings)
-    return Encoding("float32" if small else "float64", float("nan"))

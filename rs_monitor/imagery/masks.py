@@ -15,9 +15,15 @@ from rs_monitor.codes import Quantity, Sky
 from rs_monitor.errors import ConfigError
 from rs_monitor.imagery.growth import grown, open_sky, opened, reach_px
 from rs_monitor.imagery.in_place import in_place_bands, kept_in_place
-from rs_monitor.imagery.load import valid_mask
+from rs_monitor.imagery.load import stores_integers, valid_mask
 from rs_monitor.imagery.outliers import outlier_sky
-from rs_monitor.imagery.qa_bits import BESIDE_CLOUD, CLEAR_SCL, SceneClass, decode
+from rs_monitor.imagery.qa_bits import (
+    BESIDE_CLOUD,
+    CLEAR_SCL,
+    SceneClass,
+    decode,
+    require_unambiguous,
+)
 from rs_monitor.imagery.sky_rules import ClearSkyRules
 from rs_monitor.lazy import map_looks, map_pixels
 
@@ -99,7 +105,8 @@ def screen(
     ConfigError
         If the kind is unknown, or the mask band is not given or not in the cube.
     MaskError
-        When computed: the band holds values that the kind never has.
+        If the band's nodata value is one that the kind calls ground; when computed: the band
+        holds values that the kind never has.
 
     Notes
     -----
@@ -114,9 +121,10 @@ def screen(
     levels = {name: _level(cube, name) for name in spectral_bands}
     stacks = list(levels.values())
     nodata = None
-    if kind not in ("outlier", "none"):
+    if kind != "outlier" and kind != "none":
         name = _mask_band(cube, band)
         nodata = cube[name].attrs.get("nodata")
+        require_unambiguous(kind, nodata, band=name)
         stacks.append(cube[name])
     if terrain_shadow is not None:
         stacks.append(terrain_shadow)
@@ -251,7 +259,7 @@ def _in_reflectance(cube: xr.Dataset, bands: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         band
         for band in known
-        if cube[band].dtype.kind == "f" or bool((cube[f"{band}_scale"] != 1).all())
+        if not stores_integers(cube[band]) or bool((cube[f"{band}_scale"] != 1).all())
     )
 
 

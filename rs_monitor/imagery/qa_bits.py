@@ -98,7 +98,7 @@ def decode(values: NDArray[Any], kind: MaskKind, nodata: float | None = None) ->
     kind : {'scl', 'qa_pixel', 'bqa', 'fmask', 'hls_fmask', 'cloudmask'}
     nodata : float, optional
         The band's nodata value; it stands for "not seen" where the kind gives it no meaning of
-        its own.
+        its own, and may not be a value of ground.
 
     Returns
     -------
@@ -109,8 +109,9 @@ def decode(values: NDArray[Any], kind: MaskKind, nodata: float | None = None) ->
     ------
     MaskError
         If a value is none that the provider writes: the band is of another kind, or was
-        resampled as if its codes were numbers.
+        resampled as if its codes were numbers; or if ``nodata`` is a value of ground.
     """
+    require_unambiguous(kind, nodata)
     table = sky_table(kind)
     if np.issubdtype(values.dtype, np.floating):
         outside = np.isnan(values)
@@ -128,6 +129,24 @@ def decode(values: NDArray[Any], kind: MaskKind, nodata: float | None = None) ->
     if (found == REFUSED).any():
         raise _refusal(np.unique(values[found == REFUSED]), kind)
     return found
+
+
+def require_unambiguous(kind: MaskKind, nodata: float | None, band: str = "mask") -> None:
+    """Refuse a nodata value that the kind calls ground: what was not seen would read as clear.
+
+    Raises
+    ------
+    MaskError
+    """
+    table = sky_table(kind)
+    if nodata is None or not (0 <= nodata < table.size and nodata == int(nodata)):
+        return
+    if table[int(nodata)] in (Sky.CLEAR, BESIDE_CLOUD):
+        raise MaskError(
+            f"got nodata {nodata:g} for band {band}; needed a value that {kind} does not use for "
+            "ground, or what was not seen would read as clear; remove that nodata value in the "
+            "side table of the index, or give the one the provider writes"
+        )
 
 
 def _refusal(strange: NDArray[Any], kind: MaskKind) -> MaskError:

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 import rs_monitor
 from rs_monitor.config import RunConfig
 from rs_monitor.imagery.catalog import SceneItem
+from rs_monitor.imagery.harmonise import harmonisation_key
 from rs_monitor.pipeline.relief import sun_of
 
 
@@ -49,6 +50,7 @@ def item_identity(item: SceneItem) -> dict[str, Any]:
         "transform": list(item.transform),
         "shape": list(item.shape),
         "platform": item.platform,
+        "product": harmonisation_key(item),
         "sun": [None if math.isnan(angle) else round(angle, 2) for angle in sun_of(item)],
         "bands": bands,
     }

@@ -20,7 +20,8 @@ from rs_monitor.config import (
 )
 from rs_monitor.errors import ConfigError, LayerError, NoObservations
 from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
-from rs_monitor.imagery.harmonise import load_harmonisation
+from rs_monitor.imagery.harmonise import check_harmonisable, load_harmonisation
+from rs_monitor.imagery.levels import check_levels
 from rs_monitor.imagery.search import search
 from rs_monitor.imagery.seasons import check_season, pair_by_season
 from rs_monitor.maps.features import BANDS
@@ -213,3 +214,13 @@ def season_warnings(
         f"{rules.max_apart_days} days of the year of another; needed the same season in both "
         "periods; read crops that come and go as a season, not as a change"
     ]
+
+
+def product_warnings(config: RunConfig, items: Sequence[SceneItem]) -> list[str]:
+    """Refuse scenes that may not be compared with each other; tell what is doubtful of the rest."""
+    settings = config.imagery
+    if settings.quantity == "dn":
+        return []
+    if settings.harmonise != "none":
+        check_harmonisable(items, settings.bands, load_harmonisation())
+    return check_levels(items, harmonise=settings.harmonise, illumination=settings.illumination)

@@ -13,7 +13,7 @@ from rs_monitor.codes import Sky
 from rs_monitor.config import ImagerySettings
 from rs_monitor.grid import Block, widen
 from rs_monitor.imagery.catalog import SceneItem
-from rs_monitor.imagery.harmonise import load_harmonisation, to_sentinel2
+from rs_monitor.imagery.harmonise import keys_of_looks, load_harmonisation, to_sentinel2
 from rs_monitor.imagery.load import load_cube, to_reflectance
 from rs_monitor.imagery.masks import mask_margin_px, screen
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
@@ -122,7 +122,7 @@ def looks_at(
         rules=reading.rules.clear_sky,
         terrain_shadow=shadow_of_relief(reading.dem, part, cube, suns, reach_m),
     )
-    values = _values(cube, settings, settings.bands if bands is None else bands)
+    values = _values(cube, items, settings, settings.bands if bands is None else bands)
     if settings.illumination != "none" and reading.light:
         values = flattened(values, reading.dem, part, suns, reading.light, settings.illumination)
         sky = _lit(sky, values)
@@ -152,14 +152,19 @@ def _margin_px(reading: Reading, geobox: GeoBox) -> int:
     return max(margin_px, SLOPE_DEPTH_PX) if lit else margin_px
 
 
-def _values(cube: xr.Dataset, settings: ImagerySettings, bands: Sequence[str]) -> xr.Dataset:
+def _values(
+    cube: xr.Dataset,
+    items: Sequence[SceneItem],
+    settings: ImagerySettings,
+    bands: Sequence[str],
+) -> xr.Dataset:
     if settings.quantity == "dn":
         return raw(cube, bands)
     values = to_reflectance(cube, list(bands))[list(bands)]
     if settings.harmonise == "none":
         return values
-    platforms = [str(name) for name in cube["platform"].values]
-    return to_sentinel2(values, bands, platforms=platforms, table=load_harmonisation())
+    keys = keys_of_looks(cube["item_ids"].values, items)
+    return to_sentinel2(values, bands, keys=keys, table=load_harmonisation())
 
 
 def pixel_edge_m(geobox: GeoBox) -> float:

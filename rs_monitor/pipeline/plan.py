@@ -29,6 +29,7 @@ from rs_monitor.pipeline.inputs import (
     find_dem,
     input_digests,
     missing_products,
+    product_warnings,
     read_authority,
     read_zones,
     require_bands,
@@ -230,7 +231,10 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         dem=dem,
         inputs=input_digests(config, zones, layers, dem, base),
         not_evaluated=tuple(missing_products(config)),
-        warnings=tuple(season_warnings(config, base, before.items, after.items)),
+        warnings=(
+            *season_warnings(config, base, before.items, after.items),
+            *product_warnings(config, (*before.items, *after.items)),
+        ),
     )
 
 

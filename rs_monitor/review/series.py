@@ -1,8 +1,13 @@
-"""The vegetation curve of one patch, from the clear looks of its scenes."""
+"""The vegetation curve of one patch, from the clear looks of its scenes, read plainly.
+
+The values are the reflectance the scenes state: not harmonised between sensors, not corrected for
+illumination, ground in terrain shadow not left out, and displaced scenes read where their header
+says unless their shifts are given. A run with such steps judged other numbers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +20,7 @@ from rasterio.features import geometry_mask
 from rs_monitor.errors import GridMismatch
 from rs_monitor.grid import widen
 from rs_monitor.imagery.catalog import SceneItem
-from rs_monitor.imagery.load import load_cube, to_reflectance
+from rs_monitor.imagery.load import Shift, load_cube, to_reflectance
 from rs_monitor.imagery.masks import ScreenKind, mask_margin_px, screen
 from rs_monitor.imagery.sky_rules import ClearSkyRules
 from rs_monitor.maps.indices import ndvi
@@ -35,6 +40,7 @@ def patch_series(
     mask_band: str | None = None,
     bands: Sequence[str] = BANDS,
     resampling: str = "bilinear",
+    shifts: Mapping[str, Shift] | None = None,
 ) -> pd.DataFrame:
     """Read the NDVI of a patch, look by look; only the window around the patch is read.
 
@@ -54,6 +60,9 @@ def patch_series(
         Bands the looks are screened by; those of the run, so that the same looks count.
     resampling : str
         For scenes on another grid.
+    shifts : mapping of str to (float, float), optional
+        Displacement of scenes by item id, as :func:`rs_monitor.imagery.load.load_cube` takes it;
+        those the run undid.
 
     Returns
     -------
@@ -68,6 +77,11 @@ def patch_series(
         If no pixel centre of the grid lies in the patch.
     QuantityError
         If the scenes state no reflectance scale.
+
+    Notes
+    -----
+    Nothing a run may do between reading and measuring is done here but the mask and ``shifts``: no
+    harmonisation between sensors, no illumination correction, no terrain shadow.
     """
     window = chip_window(geometry, geobox, margin_px=1, least_px=1)
     part = geobox[window]
@@ -86,6 +100,7 @@ def patch_series(
         bands=[*spectral, *([] if mask_band is None else [mask_band])],
         resampling=resampling,
         window=wide,
+        shifts=shifts,
     )
     sky = screen(cube, kind=mask, band=mask_band, spectral_bands=spectral, rules=rules)
     clear = sky["clear"].isel(y=down, x=across)

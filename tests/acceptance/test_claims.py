@@ -9,7 +9,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs_monitor.acceptance import checks, claims, doubts, evidence, zonal
+from rs_monitor.acceptance import checks, claims, doubts, evidence, overlay, zonal
 from rs_monitor.acceptance.claims import Evidence, answer_of, judge_claims
 from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.rules import load_acceptance_rules
@@ -91,7 +91,7 @@ def test_a_perfect_claim_is_supported_with_its_numbers():
     assert (row["slope_mean_deg"], row["slope_steep_fraction"], row["slope_grade"]) == (3, 0, "2")
     assert row["recomputed_area_m2"] == row["claimed_area_m2"]
     assert row["overlaps"] == "redline=0.00"
-    assert row["rules"] == "acceptance-guide-2024 1.1.0"
+    assert row["rules"] == "acceptance-guide-2024 1.2.0"
 
 
 def raster(base, *patches, dtype=np.uint8):
@@ -255,6 +255,65 @@ def test_hand_counted_cases(case):
     assert (row["answer"], row[f"rule_{rule}"]) == (answer, status)
     reason = next(r for r in row["reasons"].split("; ") if r.startswith(rule.replace("_", "-")))
     assert text in reason
+
+
+STEP = "a step on 2025-06-01, leave it out"
+STEPPED = frame(BOX, plot(0, 0)[0], reason=[STEP.replace(", ", "; "), "another"])
+NOTHING_MADE = {"land_cover_after": raster(GRASS), "crop_cycles_after": raster(0)}
+
+
+@pytest.mark.parametrize("changes", [{}, NOTHING_MADE, {"land_cover_before": raster(CROP)}])
+def test_unsound_imagery_speaks_neither_for_nor_against(changes):
+    row = judged(claim(BOX), perfect(unsound=STEPPED.to_crs("EPSG:4490"), **changes))
+    assert row["answer"] == "INCONCLUSIVE"
+    assert {row[f"rule_NEW_0{n}"] for n in (3, 4, 5)} == {"inconclusive"}
+    assert row["reasons"].count(f"imagery unsound: {STEP}") == 3
+    assert "another" not in row["reasons"]
+    assert judged(claim(plot(20, 20)[0]), perfect(unsound=STEPPED))["answer"] == "SUPPORTED"
+
+
+def test_what_no_image_is_needed_for_still_contradicts():
+    row = judged(claim(BOX, survey_id=None), perfect(unsound=STEPPED))
+    assert (row["answer"], row["rule_NEW_01"]) == ("CONTRADICTED", "fail")
+    row = judged(claim(BOX), perfect(unsound=STEPPED, land=ARABLE_THIRD))
+    assert (row["answer"], row["rule_NEW_03"]) == ("CONTRADICTED", "fail")
+
+
+def test_unsound_areas_must_say_why_and_where():
+    with pytest.raises(LayerError, match="without a column reason"):
+        perfect(unsound=frame(BOX))
+    with pytest.raises(MissingCRS, match="layer unsound"):
+        judged(claim(BOX), perfect(unsound=frame(BOX, crs=None, reason=[STEP])))
+
+
+@pytest.mark.parametrize(
+    ("window", "doubtful", "answer"),
+    [
+        (HALF, 9, "SUPPORTED"),  # exactly half of the looks
+        (WINDOW, 5, "INCONCLUSIVE"),
+        (WINDOW, 4, "SUPPORTED"),
+        ((slice(0, 10), slice(None)), 9, "SUPPORTED"),  # beside the claim
+    ],
+)
+def test_looks_that_a_mask_called_cloud(window, doubtful, answer):
+    looks = raster(0, (window, doubtful), dtype=np.uint16)
+    row = judged(claim(BOX), perfect(doubtful_looks_after=looks))
+    assert row["answer"] == answer
+    of = "pass" if answer == "SUPPORTED" else "inconclusive"
+    assert (row["rule_NEW_03"], row["rule_NEW_04"], row["rule_NEW_05"]) == ("pass", of, of)
+    said = (
+        "of the clear looks after were called cloud by a mask, limit 0.5 [proposal]"
+        in (row["reasons"])
+    )
+    assert said == (answer == "INCONCLUSIVE")
+
+
+def test_doubtful_looks_do_not_contradict():
+    doubtful = np.full((40, 40), 9, np.uint16)
+    row = judged(claim(BOX), perfect(doubtful_looks_after=doubtful, **NOTHING_MADE))
+    assert (row["answer"], row["rule_NEW_03"]) == ("INCONCLUSIVE", "pass")
+    with pytest.raises(GridMismatch, match="doubtful_looks_after"):
+        perfect(doubtful_looks_after=doubtful[:3])
 
 
 def test_too_small_to_see_is_inconclusive():
@@ -453,7 +512,7 @@ def test_no_rule_no_support():
 
 def test_nothing_returns_a_total():
     """No public function of the room yields a number of square metres over several claims."""
-    for module in (checks, claims, doubts, evidence, zonal):
+    for module in (checks, claims, doubts, evidence, overlay, zonal):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 assert "total" not in name

@@ -29,6 +29,7 @@ def test_shipped_numbers_are_those_of_the_rule_list():
     assert rules.slp_01.steep_above.value == 25
     assert rules.pixels.min_reliable_px.value == 16
     assert rules.pixels.min_interior_share.value == 0.5
+    assert rules.pixels.max_doubtful_share.value == 0.5
     assert rules.claims.max_mutual_overlap.value == 10
     assert {"", "-", "无", "待补", "n/a", "tbd"} <= set(rules.new_01.placeholder_ids)
 

@@ -114,3 +114,16 @@ def test_a_patch_a_shift_explains_is_not_measured(detection, shift_rules):
     words = measurability(columns, detection, shift_rules)
     assert words == ["measured"] * 2 + ["detect_only"] * 2 + ["cannot_decide"] * 2 + ["measured"]
     assert measurability(columns, detection) == ["measured"] * len(shares)
+    asked = measurability(columns, detection, shift_rules, registration_asked=True)
+    assert asked == [*words[:-1], "detect_only"]
+    assert measurability(columns, detection, registration_asked=True)[-2:] == [
+        "measured",
+        "detect_only",
+    ]
+
+
+def test_an_unknown_shift_does_not_make_a_patch_better(detection, shift_rules):
+    columns = {"n_px": [50, 2], "looks_before": [0, 50], "looks_after": [50, 50]}
+    columns["shift_fraction"] = [float("nan")] * 2
+    words = measurability(columns, detection, shift_rules, registration_asked=True)
+    assert words == ["cannot_decide"] * 2

@@ -299,6 +299,14 @@ def test_slivers_a_shift_could_make_are_not_strong(make_maps, detection):
     assert set(unshifted["measurability"]) == {"measured"}
 
 
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_a_shift_asked_for_and_not_found_is_not_none(make_maps, detection, unknown):
+    maps = make_maps(mask((16, 20), (4, 11, 4, 11)), registration_asked=True)
+    found = delineate(replace(maps, shift_m=unknown), detection, SHIFT)
+    assert found["measurability"].tolist() == ["detect_only"]
+    assert delineate(replace(maps, shift_m=0.0), detection, SHIFT)["measurability"][0] == "measured"
+
+
 def test_maps_of_looks_must_lie_on_the_grid(make_maps):
     with pytest.raises(GridMismatch, match="last_look_after"):
         make_maps(mask((4, 4)), last_look_after=np.zeros((4, 5), dtype=np.float32))

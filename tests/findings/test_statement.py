@@ -141,3 +141,46 @@ def test_nothing_is_said_without_the_whole_coverage(coverage, problem):
 def test_a_zone_with_patches_needs_its_coverage():
     with pytest.raises(CoverageError, match="the coverage lacks zone C"):
         clean_statement(table(), patches(("C", "no_change", 900)))
+
+
+STEP = "a radiometric step between scenes of the same sensor"
+UNMEASURED = "shifts between dates could not be measured"
+
+
+def test_a_zone_whose_imagery_is_in_doubt_is_never_clean():
+    said = clean_statement(table(), patches(("A", "suspected", 900)), doubts={"A": [STEP]})
+    assert [zone.clean for zone in said.zones] == [False, True]
+    assert said.zones[0].text == (
+        f"Nothing can be said of a change of at least 1,600 m² (2.40 mu): {STEP}; 1 suspected "
+        "change there."
+    )
+    assert said.zones[0].detectable_percent == 0
+    assert said.zones[1] == clean_statement(table(), patches()).zones[1]
+    # 85 % of 50 ha of 150 ha: none of zone A
+    assert said.text.endswith("over the whole job nothing can be said about 71.67 % of the ground.")
+
+
+def test_a_doubt_ends_it_without_any_patch():
+    said = clean_statement(table(), patches(), doubts={"A": [STEP, "no scene agrees"], "B": [STEP]})
+    assert not any(zone.clean for zone in said.zones)
+    assert said.zones[0].text.endswith(f": {STEP}; no scene agrees.")
+    assert said.text == (
+        "None of 2 zones can be called free of suspected change; nothing can be said about "
+        "100.00 % of the ground."
+    )
+
+
+def test_a_caveat_is_said_and_changes_nothing_else():
+    plain, said = (
+        clean_statement(table(), patches(), caveats=c) for c in ({}, {"A": [UNMEASURED]})
+    )
+    assert said.clean
+    assert said.zones[0].text == f"{plain.zones[0].text[:-1]}; {UNMEASURED}."
+    assert said.zones[1] == plain.zones[1]
+    assert said.text == f"{plain.text} 1 zone with a reservation."
+
+
+@pytest.mark.parametrize("what", ["doubts", "caveats"])
+def test_a_doubt_about_a_zone_without_coverage_is_not_lost(what):
+    with pytest.raises(CoverageError, match="the coverage lacks zone C"):
+        clean_statement(table(), patches(), **{what: {"C": [STEP]}})

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import rustac
 
 from rs_monitor.errors import CatalogError
 from rs_monitor.imagery.band_names import band_name
 from rs_monitor.imagery.calibration import calibration, fill_value
+from rs_monitor.imagery.catalog import normalise_item
 from rs_monitor.imagery.families import Family, baseline_of, product_of
+from rs_monitor.imagery.index import index_folder
 
 SENTINEL2 = {"platform": "Sentinel-2A"}
 LANDSAT = {"platform": "landsat-8"}
@@ -108,3 +114,31 @@ def test_one_number_is_another_band_with_another_provider():
     assert band_name("nbart_swir_2", {}, dea_landsat) == "swir22"
     assert band_name("nbart_swir_2", {}, dea_sentinel2) == "swir16"
     assert band_name(None, {}, product()) is None
+
+
+@pytest.mark.parametrize("offset", [0.0, -0.1])
+def test_without_a_baseline_the_offsets_of_the_specification_are_taken(offset):
+    fields = {"scale": 1e-4, "offset": offset, "data_type": "uint16"}
+    assert calibration("red", fields, product(**SENTINEL2)) == (1e-4, offset)
+
+
+def test_without_a_baseline_no_other_offset_is_believed():
+    fields = {"scale": 1e-4, "offset": -0.7}
+    for flags in ({}, {"earthsearch:boa_offset_applied": True}):
+        with pytest.raises(CatalogError, match=r"offset -0\.7 \(-7000 DN\); .* knows 0 and -0\.1"):
+            calibration("red", fields, product(**SENTINEL2, **flags))
+    by_hand = replace(product(**SENTINEL2), by_hand=True)
+    assert calibration("red", fields, by_hand) == (1e-4, -0.7)
+    assert calibration("red", {**fields, "data_type": "float32"}, product(**SENTINEL2))[1] == -0.7
+    assert calibration("aot", fields, product(**SENTINEL2)) == (1e-4, -0.7)
+    assert calibration("red", fields, product(**LANDSAT)) == (1e-4, -0.7)
+
+
+def test_what_a_side_table_states_is_taken_of_any_platform(make, tmp_path):
+    make.tif(tmp_path / "a_20240501.tif", np.ones((6, 5), "uint16"))
+    stated = 'platform = "sentinel-2a"\nbands = ["red"]\nscale = 1e-4\noffset = -0.7\n'
+    (tmp_path / "index.toml").write_text(f'[[source]]\nfiles = "*"\n{stated}')
+    report = index_folder(tmp_path, tmp_path / "x.parquet")
+    (raw,) = rustac.read_sync(str(report.path))["features"]
+    band = normalise_item(raw, base_href=str(report.path)).bands["red"]
+    assert (band.scale, band.offset) == (1e-4, -0.7)

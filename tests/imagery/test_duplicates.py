@@ -108,3 +108,31 @@ def test_tiles_of_one_digit_zones_agree_with_and_without_the_zero(make):
     padded = replace(padded, properties={**padded.properties, "s2:mgrs_tile": "06VVN"})
     bare = scene(make, "S2A_6VVN_20240501_0_L2A")
     assert kept(padded, bare)[0] == [bare.id]
+
+
+@pytest.mark.parametrize("precision", ["day", "unknown"])
+def test_two_flights_of_a_day_are_two_looks(make, precision):
+    known = {"rs_monitor:datetime_precision": precision}
+    flights = [scene(make, f"uav_20240501_{k}", platform="uav", **known) for k in ("am", "pm")]
+    assert [f.properties["rs_monitor:datetime_precision"] for f in flights] == [precision] * 2
+    assert kept(*flights) == ([f.id for f in flights], ())
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "platform"),
+    [
+        (
+            "LC08_L2SP_119038_20240501_20240510_02_T1",
+            "LC08_L2SP_119038_20240501_20240801_02_T1",
+            "landsat-8",
+        ),
+        (
+            "MOD13Q1.A2024113.h28v05.006.2024130000000",
+            "MOD13Q1.A2024113.h28v05.061.2024130000000",
+            "terra",
+        ),
+    ],
+)
+def test_a_product_of_which_there_is_one_a_day_needs_no_moment(make, older, newer, platform):
+    known = {"rs_monitor:datetime_precision": "day", "platform": platform}
+    assert kept(scene(make, older, **known), scene(make, newer, **known))[0] == [newer]

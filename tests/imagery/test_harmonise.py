@@ -1,9 +1,23 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rustac
 import xarray as xr
 
-from rs_monitor.errors import CatalogError, QuantityError
-from rs_monitor.imagery.harmonise import gain_to_sentinel2, load_harmonisation, to_sentinel2
+from rs_monitor.errors import CatalogError, ConfigError, QuantityError
+from rs_monitor.imagery.catalog import SceneItem, normalise_item
+from rs_monitor.imagery.harmonise import (
+    check_harmonisable,
+    gain_to_sentinel2,
+    harmonisation_key,
+    keys_of_looks,
+    load_harmonisation,
+    to_sentinel2,
+)
+from rs_monitor.imagery.index import index_folder
 from tests.comparison import assert_close
 
 TABLE = load_harmonisation()
@@ -25,6 +39,16 @@ ROY = {
     "swir16": (1.0171, -0.0030),
     "swir22": (0.9949, 0.0029),
 }
+
+
+ITEMS = Path(__file__).parent / "items"
+
+
+def item(name, **changes):
+    raw = json.loads((ITEMS / f"{name}.json").read_text()) | changes
+    found = normalise_item(raw, base_href="https://example.org/item.json")
+    assert SceneItem.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    return SceneItem.from_dict(found.to_dict())
 
 
 def cube(values, bands=("red",), quantity="reflectance"):
@@ -56,8 +80,8 @@ def test_etm_goes_through_oli(band, platform):
 
 def test_each_date_takes_the_line_of_its_platform():
     before = cube([0.2, 0.2, 0.2, np.nan])
-    platforms = ["landsat-7", "landsat-8", "sentinel-2b", "landsat-8"]
-    after = to_sentinel2(before, ["red"], platforms=platforms, table=TABLE)
+    keys = ["landsat-7", "landsat-8", "sentinel-2b", "landsat-8"]
+    after = to_sentinel2(before, ["red"], keys=keys, table=TABLE)
     found = after["red"].values.ravel()
     oli = (0.2 - 0.0009) / 0.9765
     etm = (0.9825 * 0.2 - 0.0022 - 0.0009) / 0.9765
@@ -70,20 +94,90 @@ def test_each_date_takes_the_line_of_its_platform():
 
 
 @pytest.mark.parametrize(
-    ("platform", "band", "named"),
+    ("key", "band", "named"),
     [
-        ("gaofen-1", "red", "platform 'gaofen-1'; needed a published adjustment"),
-        ("landsat-8", "rededge071", "got band rededge071 of platform 'landsat-8'"),
-        ("landsat-7", "coastal", "got band coastal of platform 'landsat-7'"),
+        ("gaofen-1", "red", "got band red of 'gaofen-1'; needed a published adjustment"),
+        ("landsat-8", "rededge071", "got band rededge071 of 'landsat-8'"),
+        ("landsat-7", "coastal", "got band coastal of 'landsat-7'"),
     ],
 )
-def test_what_no_table_covers_is_refused(platform, band, named):
+def test_what_no_table_covers_is_refused(key, band, named):
     with pytest.raises(CatalogError, match=named):
-        to_sentinel2(cube([0.1], (band,)), [band], platforms=[platform], table=TABLE)
+        to_sentinel2(cube([0.1], (band,)), [band], keys=[key], table=TABLE)
 
 
 @pytest.mark.parametrize("quantity", ["dn", "toa"])
 def test_only_surface_reflectance_is_adjusted(quantity):
     given = cube([1000], quantity=quantity)
     with pytest.raises(QuantityError, match=f"got a cube of {quantity}; needed reflectance"):
-        to_sentinel2(given, ["red"], platforms=["landsat-8"], table=TABLE)
+        to_sentinel2(given, ["red"], keys=["landsat-8"], table=TABLE)
+
+
+@pytest.mark.parametrize("band", HLS)
+def test_both_products_of_hls_keep_one_value_on_equal_ground(band):
+    both = [gain_to_sentinel2(TABLE, key, band) for key in ("hls-l30", "hls-s30")]
+    assert both[0] == both[1] == gain_to_sentinel2(TABLE, "landsat-8-9", band)
+    slope, offset = HLS[band]
+    assert_close(both[1].slope * (slope * 0.2 + offset) + both[1].offset, 0.2, atol=1e-12)
+
+
+def test_hls_is_known_by_its_product_and_not_by_its_platform():
+    l30, s30 = item("synthetic_pc_hls_l30"), item("synthetic_pc_hls_s30")
+    assert (l30.platform, s30.platform) == ("landsat-9", "sentinel-2a")
+    assert [harmonisation_key(each) for each in (l30, s30)] == ["hls-l30", "hls-s30"]
+    keys = keys_of_looks([f"{s30.id};{l30.id}", l30.id], [l30, s30])
+    assert keys == ["hls-s30", "hls-l30"]
+    after = to_sentinel2(cube([0.1, 0.1], ("blue",)), ["blue"], keys=keys, table=TABLE)
+    expected = np.float32((0.1 + 0.0040) / 0.9778)
+    assert_close(after["blue"].values.ravel(), np.array([expected] * 2), atol=1e-6)
+
+
+def test_bands_of_s30_that_oli_lacks_were_never_adjusted():
+    for band in ("nir", "rededge1", "rededge2", "rededge3", "nir09"):
+        gain = gain_to_sentinel2(TABLE, "hls-s30", band)
+        assert (gain.slope, gain.offset) == (1.0, 0.0)
+    with pytest.raises(CatalogError, match="got band rededge2 of 'hls-l30'"):
+        gain_to_sentinel2(TABLE, "hls-l30", "rededge2")
+
+
+def test_everything_without_a_line_is_told_at_once():
+    scenes = [
+        item("synthetic_pc_hls_l30"),
+        item("synthetic_generic_gf2_pms", id="one"),
+        item("synthetic_generic_gf2_pms", id="two"),
+    ]
+    with pytest.raises(ConfigError) as raised:
+        check_harmonisable(scenes, ["red", "rededge1"], TABLE)
+    heads = [(p.partition(";")[0], p.rpartition(" (")[2]) for p in raised.value.problems]
+    assert heads == [
+        ("got band red of 'gf2'", "items: 2)"),
+        ("got band rededge1 of 'gf2'", "items: 2)"),
+        ("got band rededge1 of 'hls-l30'", "items: 1)"),
+    ]
+    check_harmonisable(scenes[:1], ["red"], TABLE)
+
+
+def test_one_platform_under_two_products_is_refused():
+    whole = replace(item("synthetic_cdse_l2a"), platform="sentinel-2a")
+    scenes = [item("synthetic_pc_hls_s30"), whole]
+    with pytest.raises(ConfigError, match="got sentinel-2a as hls-s30 and as sentinel-2a"):
+        check_harmonisable(scenes, ["red"], TABLE)
+
+
+def test_indexed_files_of_hls_under_another_name(make, tmp_path):
+    for product in ("L30", "S30"):
+        name = f"HLS.{product}.T51RTQ.2024123T023551.v2.0.B04.tif"
+        (tmp_path / product).mkdir()
+        make.tif(tmp_path / product / name, np.ones((6, 5), "int16"))
+    (tmp_path / "index.toml").write_text(
+        'collection = "mine"\n[[source]]\nfiles = "S30/*"\nitem = "renamed"\n'
+    )
+    index_folder(tmp_path, tmp_path / "x.parquet")
+    raws = rustac.read_sync(str(tmp_path / "x.parquet"))["features"]
+    scenes = [normalise_item(raw, base_href=str(tmp_path / "x.parquet")) for raw in raws]
+    found = {scene.id: (scene.platform, harmonisation_key(scene)) for scene in scenes}
+    assert found == {
+        "HLS.L30.T51RTQ.2024123T023551.v2.0": ("landsat-8-9", "hls-l30"),
+        "renamed": ("sentinel-2", "hls-s30"),
+    }
+    check_harmonisable(scenes, ["red"], TABLE)

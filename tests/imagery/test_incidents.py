@@ -1,5 +1,6 @@
 """Reads that needed several tries are named; clean ones are not."""
 
+import logging
 import pickle
 
 import dask
@@ -88,6 +89,26 @@ def test_records_belong_to_the_innermost_block_and_end_with_it(make, remote):
 )
 def test_reasons_hold_no_secret(text, plain):
     assert redacted_reason(text).startswith(plain)
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+def test_the_log_holds_no_signature(make, remote, caplog, level):
+    caplog.set_level(level, logger="rasterio")
+    with caplog.at_level(level), recorded_reads() as found:
+        load(make, remote("once", f"log{level}")).compute()
+    assert len(found) == 1
+    assert "Retrying again" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert not any("hunter2" in str((r.msg, r.args)) for r in caplog.records)
+
+
+@pytest.mark.parametrize("name", ["rasterio._err", "rasterio._base", "urllib3.connectionpool"])
+def test_loggers_that_name_addresses_are_redacted(caplog, name):
+    caplog.set_level(logging.DEBUG, logger=name)
+    logging.getLogger(name).debug("%s %r", "GET", "https://me:pw@h/a.tif?sig=hunter2")
+    logging.getLogger(name).debug("%d of %d", 1, 2)
+    assert [r.getMessage() for r in caplog.records] == ["GET 'https://h/a.tif?...'", "1 of 2"]
+    assert caplog.records[1].args == (1, 2)
 
 
 def test_incidents_travel_to_the_coordinator():

@@ -8,6 +8,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
+from scipy.ndimage import gaussian_filter
 
 from rs_monitor.codes import Sky
 from rs_monitor.errors import ConfigError, MaskError
@@ -18,6 +19,7 @@ from tests.imagery.shipped_rules import CLEAR_SKY
 
 DIMS = ("time", "y", "x")
 CLOUD, SHADOW, LAND = SceneClass.CLOUD_HIGH, SceneClass.CLOUD_SHADOW, SceneClass.VEGETATION
+BANDS = ["blue", "green", "red", "nir", "swir16"]
 PLAIN = CLEAR_SKY.model_copy(
     update={
         "cloud_opening_m": 0.0,
@@ -58,7 +60,7 @@ def stack(codes, *, kind="scl", level=0.1, pixel=10.0, **bands):
     times = np.datetime64("2024-01-01", "ns") + np.arange(looks) * np.timedelta64(16, "D")
     coords = {**xr_coords(box, dims=("y", "x")), "time": times}
     data = {"mask": (DIMS, codes)}
-    for name in ("blue", "red", "nir"):
+    for name in BANDS:
         values = bands.get(name, np.full(codes.shape, level))
         data[name] = (DIMS, np.asarray(values, dtype="float32"), {"nodata": float("nan")})
     return xr.Dataset(data, coords=coords, attrs={"quantity": "reflectance"})
@@ -66,8 +68,7 @@ def stack(codes, *, kind="scl", level=0.1, pixel=10.0, **bands):
 
 def reasons(cube, rules=PLAIN, *, kind="scl", **more):
     band = None if kind in ("outlier", "none") else "mask"
-    bands = ["blue", "red", "nir"]
-    return screen(cube, kind=kind, band=band, spectral_bands=bands, rules=rules, **more)
+    return screen(cube, kind=kind, band=band, spectral_bands=BANDS, rules=rules, **more)
 
 
 def test_clear_classes_are_the_ground():
@@ -126,7 +127,7 @@ def test_without_a_mask_only_missing_values_are_left_out(cube):
 def test_numbers_are_scaled_before_they_are_compared():
     roof = stack(np.full((4, 3, 3), CLOUD), level=0.4)
     raw = roof.copy()
-    for name in ("blue", "red", "nir"):
+    for name in BANDS:
         # half the looks are stored with another offset: the same reflectance, other numbers
         shift = np.array([0.0, 0.0, -0.1, -0.1])
         raw[name] = (DIMS, np.round((0.4 - shift[:, None, None]) / 1e-4 + np.zeros((4, 3, 3))))
@@ -173,7 +174,7 @@ def test_a_false_cloud_does_not_take_its_neighbours():
     codes = np.full((4, 15, 15), LAND)
     level = np.full(codes.shape, 0.1)
     codes[:, 5:10, 5:10], level[:, 5:10, 5:10] = CLOUD, 0.4
-    bands = {"blue": level, "red": level, "nir": level}
+    bands = dict.fromkeys(BANDS, level)
     grown = PLAIN.model_copy(update={"cloud_growth_m": 30.0})
     sky = reasons(stack(codes, **bands), grown)
     assert sky["clear"].values.all()
@@ -187,12 +188,22 @@ def test_a_false_cloud_does_not_take_its_neighbours():
 
 def test_snow_that_lies_for_weeks_is_no_roof():
     roof = stack(np.full((4, 3, 3), CLOUD), level=0.6)
-    bands = ["blue", "green", "red", "swir16"]
-    roof = roof.assign(green=roof["red"], swir16=roof["red"])
-    kinds = {"kind": "scl", "band": "mask", "spectral_bands": bands, "rules": PLAIN}
-    assert screen(roof, **kinds)["doubtful"].values.all()
-    snow = roof.assign(swir16=roof["red"] * 0.2)
-    assert not screen(snow, **kinds)["doubtful"].values.any()
+    kinds = {"kind": "scl", "band": "mask", "rules": PLAIN}
+    for swir in ("swir16", "swir22"):
+        bands = ["blue", "green", "red", swir]
+        seen = roof.rename(swir16=swir)
+        assert screen(seen, spectral_bands=bands, **kinds)["doubtful"].values.all()
+        snow = seen.assign({swir: seen["red"] * 0.2})
+        assert not screen(snow, spectral_bands=bands, **kinds)["clear"].values.any()
+
+
+@pytest.mark.parametrize(
+    "bands", [["blue", "green", "red", "nir"], ["blue", "red", "nir", "swir16"]]
+)
+def test_where_snow_cannot_be_told_nothing_is_freed(bands):
+    cube = stack(np.full((4, 3, 3), CLOUD), level=0.6)
+    found = screen(cube, kind="scl", band="mask", spectral_bands=bands, rules=PLAIN)
+    assert not found["clear"].values.any()
 
 
 def test_an_index_alone_does_not_make_ground_of_clouds():
@@ -210,7 +221,7 @@ def test_the_providers_rim_goes_with_its_cloud():
     # and a real cloud with its rim
     codes[1, 12:19, 12:19], codes[1, 14:17, 14:17] = rim, cloud
     level[1, 12:19, 12:19] = 0.6
-    cube = stack(codes, kind="qa_pixel", pixel=30.0, blue=level, red=level, nir=level)
+    cube = stack(codes, kind="qa_pixel", pixel=30.0, **dict.fromkeys(BANDS, level))
     sky = reasons(cube, kind="qa_pixel")["reason"].values
     assert (sky[:, 2:9, 2:9] == np.where(codes[:, 2:9, 2:9] == cloud, Sky.DOUBTFUL, Sky.CLEAR))[
         [0, 2, 3]
@@ -270,7 +281,7 @@ def weather():
     codes = np.where(smooth > 2, CLOUD, np.where(smooth < -1.5, SHADOW, LAND))
     level = np.where(codes == CLOUD, 0.6 + 0.1 * noise, 0.1)
     codes[:, 20:40, 20:40], level[:, 20:40, 20:40] = CLOUD, 0.35
-    return stack(codes, blue=level, red=level, nir=level)
+    return stack(codes, **dict.fromkeys(BANDS, level))
 
 
 @pytest.mark.parametrize("chunks", [(70, 60), (8, 8), (23, 60), ((30, 3, 37), (1, 59))])
@@ -317,39 +328,90 @@ def test_the_graph_is_built_without_reading(weather):
     assert all(isinstance(lazy[name].data, da.Array) for name in ("clear", "doubtful", "reason"))
 
 
+THREE = ["green", "nir", "swir16"]
+
+
 def flagged_on_every_date(level, **attrs):
     """Twelve looks over a year at four pixels, all of one level and all called cloud."""
     days = np.datetime64("2025-01-01", "ns") + np.arange(12) * np.timedelta64(30, "D")
     shape, dims = (12, 2, 2), ("time", "y", "x")
-    bands = {
-        name: (dims, np.full(shape, level, dtype="float32")) for name in ("red", "nir", "swir16")
-    }
+    bands = {name: (dims, np.full(shape, level, dtype="float32")) for name in THREE}
     grid = {"time": days, "y": [15.0, 5.0], "x": [5.0, 15.0]}
     scl = {"scl": (dims, np.full(shape, 9, dtype="uint8"))}
     return xr.Dataset(bands | scl, coords=grid, attrs=attrs)
 
 
 @pytest.mark.parametrize(
-    ("level", "quantity", "kept"),
-    [(0.3, "reflectance", True), (0.08, "reflectance", False), (3000.0, "dn", False)],
-    ids=["roof", "dark field", "raw numbers"],
+    ("level", "quantity", "held_as_floats", "kept"),
+    [
+        (0.3, "reflectance", False, True),
+        (0.08, "reflectance", False, False),
+        (3000.0, "dn", False, False),
+        (3000.0, "dn", True, False),
+    ],
+    ids=["roof", "dark field", "raw numbers", "raw numbers as floats"],
 )
-def test_only_bright_ground_in_reflectance_is_kept_in_place(level, quantity, kept):
+def test_only_bright_ground_in_reflectance_is_kept_in_place(level, quantity, held_as_floats, kept):
     cube = flagged_on_every_date(level, quantity=quantity)
     if quantity == "dn":
-        cube = cube.assign({name: cube[name].astype("uint16") for name in ("red", "nir", "swir16")})
-        ones = {f"{name}_scale": ("time", np.ones(12)) for name in ("red", "nir", "swir16")}
-        zeros = {f"{name}_offset": ("time", np.zeros(12)) for name in ("red", "nir", "swir16")}
+        cube = cube.assign({name: cube[name].astype("uint16") for name in THREE})
+        ones = {f"{name}_scale": ("time", np.ones(12)) for name in THREE}
+        zeros = {f"{name}_offset": ("time", np.zeros(12)) for name in THREE}
         cube = cube.assign_coords(ones | zeros)
-    sky = screen(cube, kind="scl", band="scl", spectral_bands=["red", "nir", "swir16"], rules=PLAIN)
+        if held_as_floats:
+            for name in THREE:
+                cube[name] = cube[name].astype("float32").assign_attrs(unscaled_dtype="uint16")
+    sky = screen(cube, kind="scl", band="scl", spectral_bands=THREE, rules=PLAIN)
     assert bool(sky["doubtful"].all()) == kept
     assert bool(sky["clear"].any()) == kept
 
 
 def test_ground_under_cloud_on_every_date_is_not_taken_for_a_roof():
     cube = flagged_on_every_date(0.5, quantity="reflectance")
-    bands = {"kind": "scl", "band": "scl", "spectral_bands": ["red", "nir", "swir16"]}
+    bands = {"kind": "scl", "band": "scl", "spectral_bands": THREE}
     assert not screen(cube, **bands, rules=CLEAR_SKY)["clear"].any()
+
+
+def under_clouds(cover, looks, seed):
+    """Dark ground on 160 x 160 pixels, and clouds smoothed over 120 m, much alike."""
+    rng = np.random.default_rng(seed)
+    shape = (looks, 160, 160)
+    sky = np.stack([gaussian_filter(f, 12, mode="wrap") for f in rng.normal(size=shape)])
+    cloud = sky < np.quantile(sky, cover, axis=(1, 2), keepdims=True)
+    relief = np.stack([gaussian_filter(f, 6, mode="wrap") for f in rng.normal(size=shape)])
+    level = rng.normal(0.6, 0.05, (looks, 1, 1)) + 0.06 * relief / relief.std()
+    ground = {"blue": 0.06, "green": 0.08, "red": 0.09, "nir": 0.24, "swir16": 0.2}
+    tint = {"blue": 1.03, "green": 1.0, "red": 1.0, "nir": 1.02, "swir16": 0.6}
+    bands = {name: np.where(cloud, level * tint[name], ground[name]) for name in BANDS}
+    return stack(np.where(cloud, CLOUD, LAND), **bands), cloud
+
+
+@pytest.mark.parametrize("looks", [6, 12])
+@pytest.mark.parametrize("cover", [0.7, 0.95])
+def test_clouds_never_outnumber_the_true_looks(cover, looks):
+    cube, cloud = under_clouds(cover, looks, seed=4)
+    clear = reasons(cube, CLEAR_SKY)["clear"].values
+    assert ((clear & cloud).sum(axis=0) > (clear & ~cloud).sum(axis=0)).mean() < 0.01
+    assert (clear & ~cloud).any()
+
+
+def test_four_snowy_dates_without_shortwave_infrared_stay_masked():
+    codes = np.full((4, 90, 90), LAND)
+    codes[:, 40:50, 40:50] = CLOUD
+    level = np.where(codes == CLOUD, 0.75, 0.1)
+    cube = stack(codes, **dict.fromkeys(BANDS, level))
+    kinds = {"kind": "scl", "band": "mask", "rules": CLEAR_SKY}
+    found = screen(cube, spectral_bands=["blue", "green", "red", "nir"], **kinds)
+    assert not found["clear"].values[codes == CLOUD].any()
+    assert screen(cube, spectral_bands=BANDS, **kinds)["clear"].values[codes == CLOUD].all()
+
+
+@pytest.mark.parametrize("kind", ["fmask", "hls_fmask", "cloudmask"])
+def test_nodata_that_reads_as_ground_is_refused_before_anything_is_read(kind):
+    cube = stack(np.zeros((2, 3, 3))).chunk(x=1)
+    cube["mask"].attrs["nodata"] = 0
+    with pytest.raises(MaskError, match=f"got nodata 0 for band mask; needed .* {kind} does not"):
+        reasons(cube, kind=kind)
 
 
 def test_the_square_around_a_pixel_must_lie_open():

@@ -209,4 +209,25 @@ def test_floats_and_nodata_are_read():
     assert decode(np.array([4, np.nan, 9], dtype="float32"), "scl").tolist() == [1, 0, 2]
     assert decode(np.array([1, 99], dtype="uint8"), "cloudmask", nodata=99).tolist() == [2, 0]
     # a nodata value that has a meaning of its own keeps it
-    assert decode(np.array([0, 1], dtype="uint8"), "fmask", nodata=0).tolist() == [1, 1]
+    assert decode(np.array([0, 4], dtype="uint8"), "fmask", nodata=4).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata"),
+    [("cloudmask", 0), ("fmask", 0), ("fmask", 1), ("hls_fmask", 0), ("hls_fmask", 4), ("scl", 4)],
+)
+def test_nodata_that_is_ground_is_refused(kind, nodata):
+    with pytest.raises(MaskError, match=f"got nodata {nodata} for .*; needed .*; remove that"):
+        decode(np.array([0], dtype="uint8"), kind, nodata=nodata)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata"),
+    [
+        *(("cloudmask", 255), ("fmask", 255), ("hls_fmask", 255), ("scl", 0), ("qa_pixel", 1)),
+        *(("bqa", 1), ("qa_pixel", 0), ("fmask", -1), ("fmask", float("nan")), ("fmask", None)),
+    ],
+)
+def test_nodata_that_is_not_ground_is_taken(kind, nodata):
+    land = {"qa_pixel": 21824, "bqa": 20480, "scl": 4}.get(kind, 0)
+    assert decode(np.array([land], dtype="uint16"), kind, nodata=nodata).tolist() == [Sky.CLEAR]

@@ -1,11 +1,13 @@
 """Scenes read where their content really lies."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
 
-from rs_monitor.errors import ConfigError, ReadError
-from rs_monitor.imagery.load import load_cube
+from rs_monitor.errors import ConfigError, QuantityError
+from rs_monitor.imagery.load import load_cube, to_reflectance
 
 ROWS, COLS = 60, 80
 SLOPE = np.array([7.0, 3.0])  # of a ramp, per row and per column
@@ -126,7 +128,43 @@ def test_a_shift_that_is_none_is_refused(scene, grid, numbers, shift):
         load([scene("a", numbers)], grid, shifts={"a": shift})
 
 
-def test_a_shift_cannot_reveal_unseen_ground(scene, grid, numbers):
+@pytest.mark.parametrize("shift", [(2.0, 0.0), (0.8, -1.3)], ids=["whole", "part"])
+def test_the_rim_a_shift_uncovers_is_not_seen(scene, grid, numbers, shift):
+    numbers[:] = 7
     item = scene("a", numbers, nodata=None)
-    with pytest.raises(ReadError, match="ends inside the grid"):
-        load([item], grid, shifts={"a": (2.0, 0.0)}).compute()
+    found = load([item], grid, shifts={"a": shift}, chunk_px=32)
+    assert found.dtype == np.float32
+    assert np.isnan(found.attrs["nodata"])
+    values = found.values[0]
+    assert np.isnan(values[-1]).all()
+    assert set(np.unique(values[:-2, 2:])) == {7}
+    assert np.isnan(values).sum() <= 2 * COLS + 2 * ROWS
+    assert not (values == 0).any()
+
+
+def test_only_shifted_scenes_without_nodata_change_the_dtype(scene, grid, numbers):
+    bare = scene("a", numbers, nodata=None)
+    declared = scene("b", numbers, when="2024-06-01T02:50:00Z")
+    assert load([bare], grid, shifts={"b": (2.0, 0.0)}).dtype == np.uint16
+    assert load([declared], grid, shifts={"b": (2.0, 0.0)}).dtype == np.uint16
+    assert load([bare], grid, shifts={"a": (0.0, 0.0)}).dtype == np.uint16
+
+
+def test_numbers_without_scale_stay_refused_when_held_as_floats(scene, grid, numbers):
+    item = scene("a", numbers, nodata=None)
+    plain = replace(item, bands={"red": replace(item.bands["red"], scale=1.0, offset=0.0)})
+    cube = load_cube([plain], geobox=grid, bands=["red"], shifts={"a": (2.0, 0.0)})
+    with pytest.raises(QuantityError, match="holds uint16 without a reflectance scale"):
+        to_reflectance(cube, ["red"])
+
+
+def test_floats_need_no_scale_beside_scaled_integers(scene, grid, numbers):
+    one, two = (
+        scene("a", numbers),
+        scene("b", ramp().astype("float32"), when="2024-06-01T02:50:00Z"),
+    )
+    scaled = replace(one, bands={"red": replace(one.bands["red"], scale=1e-4, offset=0.0)})
+    plain = replace(two, bands={"red": replace(two.bands["red"], scale=1.0, offset=0.0)})
+    cube = load_cube([scaled, plain], geobox=grid, bands=["red"])
+    assert cube["red"].dtype == np.float32
+    assert to_reflectance(cube, ["red"])["red"].values[1, 0, 0] == 1000

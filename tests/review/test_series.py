@@ -91,6 +91,15 @@ def test_an_outline_that_went_through_another_crs_keeps_its_pixels(write_scene):
     assert table["ndvi_q10"].iloc[0] == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_displaced_scene_is_read_where_its_content_lies(write_scene):
+    moved = [np.roll(plane, (3, -2), axis=(0, 1)) for plane in planes(1000, 3000)]
+    item = write_scene("moved", "2024-05-01T02:50:00Z", *moved)
+    ways = {"mask": "scl", "mask_band": "scl", "rules": RULES}
+    assert series(item)["ndvi_mean"].iloc[0] == pytest.approx(0.0, abs=1e-6)
+    told = patch_series([item], PATCH, GEOBOX, shifts={"moved": (3.0, -2.0)}, **ways)
+    assert told["ndvi_q10"].iloc[0] == pytest.approx(0.5, abs=1e-6)
+
+
 def test_a_patch_of_another_place_is_refused(write_scene):
     item = write_scene("one", "2024-05-01T02:50:00Z", *planes(1000, 3000))
     far = shapely.box(117.0, 31.0, 117.1, 31.1)
