@@ -114,7 +114,12 @@ def load_cube(
     return xr.Dataset(variables, coords=coords, attrs={"quantity": str(Quantity.DN)})
 
 
-def mosaic_dem(items: Sequence[SceneItem], *, geobox: GeoBox) -> xr.DataArray:
+def mosaic_dem(
+    items: Sequence[SceneItem],
+    *,
+    geobox: GeoBox,
+    window: tuple[slice, slice] | None = None,
+) -> xr.DataArray:
     """Describe elevation from the DEM items of a catalogue on a grid; read when computed.
 
     Parameters
@@ -123,13 +128,15 @@ def mosaic_dem(items: Sequence[SceneItem], *, geobox: GeoBox) -> xr.DataArray:
         With a band ``dem``, heights in metres; where they overlap the first one counts.
     geobox : GeoBox
         Target grid.
+    window : tuple of slice, optional
+        Rows and columns of ``geobox`` to load.
 
     Returns
     -------
     xr.DataArray
         As :func:`load_dem`.
     """
-    cube = load_cube(items, geobox=geobox, bands=["dem"])
+    cube = load_cube(items, geobox=geobox, bands=["dem"], window=window)
     heights = [
         cube["dem"]
         .isel(time=index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ class ReportContext:
         Zones of the plan; each needs its row of coverage.
     outlines : GeoSeries, optional
         Zones by id, in the CRS of the patches.
+    doubts, caveats : mapping of str to sequence of str
+        By zone: why nothing may be said of it; what else to say.
     """
 
     manifest: Mapping[str, Any]
@@ -87,6 +89,8 @@ class ReportContext:
     truth: pd.DataFrame | None = None
     planned: Collection[str] = ()
     outlines: gpd.GeoSeries | None = None
+    doubts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    caveats: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def write_report(folder: RunFolder, context: ReportContext) -> Path:
@@ -132,6 +136,8 @@ def render_report(
         context.patches,
         planned={*context.planned, *(zone.zone_id for zone in context.zones)},
         outlines=context.outlines,
+        doubts=context.doubts,
+        caveats=context.caveats,
     )
     coverage = pd.DataFrame(context.coverage)
     patches = views.patch_rows(context.patches, context.findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from rs_monitor.outputs.runfolder import RunFolder
 from rs_monitor.outputs.vectors import read_layers
 from rs_monitor.pipeline.collect import Found, ZoneProducts
 from rs_monitor.pipeline.plan import Plan, ZonePlan
-from rs_monitor.pipeline.run import FINDINGS_NAME, report_context
+from rs_monitor.pipeline.run import FINDINGS_NAME, doubts_of, report_context
 
 CLAIMS_NAME = "claims.gpkg"
 FINISHED = ("finished", "finished_with_failures")
@@ -89,7 +89,8 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     products = [read_products(out, zone) for zone in plan.zones]
     # judged before the folder is opened: claims that cannot be judged leave the run as it was
     rules_path = find_rules(plan.config.rules.acceptance, plan.base)
-    judged = _judge(plan, claims, products, load_acceptance_rules(rules_path))
+    unsound = unsound_ground(plan, read_manifest(out))
+    judged = _judge(plan, claims, products, load_acceptance_rules(rules_path), unsound)
     found = read_found(out)
     with RunFolder.reopen(out) as folder:
         folder.add_vector(
@@ -134,6 +135,9 @@ def read_products(run: Path, zone: ZonePlan) -> ZoneProducts:
     looks = map_path(run, zone.zone_id, "clear_looks")
     if looks.exists():
         arrays["looks_before"], arrays["looks_after"] = read_raster(looks)[0]
+    doubtful = map_path(run, zone.zone_id, "doubtful_looks")
+    if doubtful.exists():
+        arrays["doubtful_before"], arrays["doubtful_after"] = read_raster(doubtful)[0]
     return ZoneProducts(zone, arrays)
 
 
@@ -148,6 +152,7 @@ def _judge(
     claims: gpd.GeoDataFrame,
     products: list[ZoneProducts],
     rules: AcceptanceRules,
+    unsound: gpd.GeoDataFrame | None = None,
 ) -> gpd.GeoDataFrame:
     seats = _seats(claims, products)
     # over the whole table: the claim a ground is shared with may lie in another zone
@@ -155,7 +160,7 @@ def _judge(
     parts = []
     for seat in sorted(set(seats)):
         where = [i for i, place in enumerate(seats) if place == seat]
-        evidence = _evidence(plan, products[seat] if seat >= 0 else None)
+        evidence = _evidence(plan, products[seat] if seat >= 0 else None, unsound)
         judged = judge_claims(
             claims.iloc[where], evidence, rules, doubts=[doubts[i] for i in where]
         )
@@ -177,18 +182,37 @@ def _seats(claims: gpd.GeoDataFrame, products: list[ZoneProducts]) -> list[int]:
     return seats
 
 
-def _evidence(plan: Plan, products: ZoneProducts | None) -> Evidence:
+def unsound_ground(plan: Plan, manifest: Manifest) -> gpd.GeoDataFrame | None:
+    """Zones whose imagery failed the check of its radiometry, with the reason."""
+    doubts = doubts_of(manifest)
+    zones = [zone for zone in plan.zones if zone.zone_id in doubts]
+    parts = [
+        gpd.GeoDataFrame(
+            {"reason": ["; ".join(doubts[zone.zone_id])]},
+            geometry=[zone.outline],
+            crs=str(zone.geobox.crs),
+        ).to_crs(plan.vector_crs)
+        for zone in zones
+    ]
+    return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True)) if parts else None
+
+
+def _evidence(
+    plan: Plan, products: ZoneProducts | None, unsound: gpd.GeoDataFrame | None = None
+) -> Evidence:
     layers = plan.layers
     vectors = Evidence(
-        land=layers.get("land"), pbf=layers.get("pbf"), redline=layers.get("redline")
+        land=layers.get("land"),
+        pbf=layers.get("pbf"),
+        redline=layers.get("redline"),
+        unsound=unsound,
     )
     if products is None:
         return vectors
     arrays = products.arrays
-    return Evidence(
-        land=vectors.land,
-        pbf=vectors.pbf,
-        redline=vectors.redline,
+    return replace(
+        vectors,
+        doubtful_looks_after=arrays.get("doubtful_after"),
         geobox=products.zone.geobox,
         land_cover_before=arrays.get("land_cover_before"),
         land_cover_after=arrays.get("land_cover_after"),

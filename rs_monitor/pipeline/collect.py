@@ -201,6 +201,7 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         last_look_after=arrays["last_after"] + plan.config.periods.after.start.toordinal(),
         doubtful=doubtful_share(arrays),
         shift_m=products.shift_m,
+        registration_asked=plan.config.imagery.registration != "off",
     )
 
 

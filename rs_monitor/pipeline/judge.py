@@ -73,6 +73,7 @@ class Inspected:
         return {
             "registration": [asdict(shift) for shift in self.shifts],
             "applied": {item: list(shift) for item, shift in self.applied.items()},
+            "asked": self.asked,
             "shift_m": self.shift_m,
             "step": None if self.step is None else asdict(self.step),
             "floors": {date: asdict(report) for date, report in self.floors},

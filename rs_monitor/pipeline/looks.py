@@ -19,6 +19,7 @@ from rs_monitor.imagery.masks import mask_margin_px, screen
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
 from rs_monitor.pipeline.relief import (
     Dem,
+    Ground,
     LightFits,
     flattened,
     shadow_of_relief,
@@ -102,7 +103,7 @@ def looks_at(
     settings = reading.imagery
     masks = [] if settings.mask_band is None else [settings.mask_band]
     window, inner = widen(block.window, _margin_px(reading, geobox), geobox)
-    part = geobox[window]
+    ground = Ground(reading.dem, geobox, window)
     cube = load_cube(
         items,
         geobox=geobox,
@@ -120,11 +121,11 @@ def looks_at(
         band=settings.mask_band,
         spectral_bands=settings.bands,
         rules=reading.rules.clear_sky,
-        terrain_shadow=shadow_of_relief(reading.dem, part, cube, suns, reach_m),
+        terrain_shadow=shadow_of_relief(ground, cube, suns, reach_m),
     )
     values = _values(cube, items, settings, settings.bands if bands is None else bands)
     if settings.illumination != "none" and reading.light:
-        values = flattened(values, reading.dem, part, suns, reading.light, settings.illumination)
+        values = flattened(values, ground, suns, reading.light, settings.illumination)
         sky = _lit(sky, values)
     rows, cols = inner
     sky, values = sky.isel(y=rows, x=cols), values.isel(y=rows, x=cols)

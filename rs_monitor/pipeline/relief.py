@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from shapely.geometry import shape
 
+from rs_monitor.grid import Window
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.illumination import (
     LightFit,
@@ -21,6 +23,7 @@ from rs_monitor.imagery.illumination import (
 )
 from rs_monitor.imagery.load import load_dem, mosaic_dem
 from rs_monitor.imagery.terrain_shadow import relief_margin_px, terrain_shadow
+from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
 
 Dem = Path | tuple[SceneItem, ...] | None
 Sun = tuple[float, float]
@@ -31,11 +34,35 @@ LightFits = Mapping[str, Mapping[str, LightFit]]
 """By the items of a look, then by band."""
 
 
-def elevation(dem: Dem, geobox: GeoBox) -> xr.DataArray:
-    """Describe the elevation on a grid, from a file or from items."""
-    if isinstance(dem, Path):
-        return load_dem(dem, geobox=geobox)
-    return mosaic_dem(dem or (), geobox=geobox)
+@dataclass(frozen=True)
+class Ground:
+    """Part of a zone's grid, and where its elevation comes from.
+
+    Attributes
+    ----------
+    dem : Dem
+    geobox : GeoBox
+        Of the whole zone.
+    window : tuple of slice
+        Rows and columns of the part.
+    """
+
+    dem: Dem
+    geobox: GeoBox
+    window: Window
+
+    def heights(self, margin_px: int) -> tuple[xr.DataArray, GeoBox]:
+        """Elevation of the part with a margin, and its grid.
+
+        Warps are laid out on the grid of the whole zone, so that parts leave no seams.
+        """
+        padded = self.geobox.pad(margin_px)
+        rows, cols = (slice(part.start, part.stop + 2 * margin_px) for part in self.window)
+        if isinstance(self.dem, Path):
+            found = load_dem(self.dem, geobox=padded, window=(rows, cols))
+        else:
+            found = mosaic_dem(self.dem or (), geobox=padded, window=(rows, cols))
+        return found, padded[rows, cols]
 
 
 def sun_of(item: SceneItem) -> Sun:
@@ -61,16 +88,16 @@ def suns_of_looks(cube: xr.Dataset, items: Sequence[SceneItem]) -> list[Sun]:
 
 
 def shadow_of_relief(
-    dem: Dem, geobox: GeoBox, cube: xr.Dataset, suns: Sequence[Sun], reach_m: float
+    ground: Ground, cube: xr.Dataset, suns: Sequence[Sun], reach_m: float
 ) -> xr.DataArray | None:
-    """Shadow of the relief on every look at a grid; None where no sun is known."""
-    if dem is None or not np.isfinite(suns).all(axis=1).any():
+    """Shadow of the relief on every look at a cube's grid; None where no sun is known."""
+    if ground.dem is None or not np.isfinite(suns).all(axis=1).any():
         return None
-    margin_px = relief_margin_px(reach_m, abs(geobox.resolution.x))
-    padded = geobox.pad(margin_px)
+    margin_px = relief_margin_px(reach_m, abs(ground.geobox.resolution.x))
+    heights, padded = ground.heights(margin_px)
     inner = slice(margin_px, -margin_px)
     shadow = terrain_shadow(
-        elevation(dem, padded),
+        heights,
         padded,
         times=cube["time"].values,
         sun_azimuth_deg=[azimuth for azimuth, _ in suns],
@@ -80,31 +107,32 @@ def shadow_of_relief(
     return shadow.assign_coords(y=cube["y"], x=cube["x"])
 
 
-def light_on(
-    dem: Dem, geobox: GeoBox, suns: Sequence[Sun]
-) -> tuple[list[xr.DataArray], xr.DataArray]:
-    """Cosine of incidence of each look and cosine of the slope, on a grid; NaN on its rim."""
-    heights = elevation(dem, geobox)
+def light_on(ground: Ground, suns: Sequence[Sun]) -> tuple[list[xr.DataArray], xr.DataArray]:
+    """Cosine of incidence of each look and cosine of the slope, on a part of a zone."""
+    heights, padded = ground.heights(SLOPE_DEPTH_PX)
+    inner = slice(SLOPE_DEPTH_PX, -SLOPE_DEPTH_PX)
     lights = [
-        cos_incidence(heights, geobox, sun_azimuth_deg=azimuth, sun_elevation_deg=height)
+        cos_incidence(heights, padded, sun_azimuth_deg=azimuth, sun_elevation_deg=height)
         for azimuth, height in suns
     ]
-    return lights, cos_slope(heights, geobox)
+    return [light[inner, inner] for light in lights], cos_slope(heights, padded)[inner, inner]
 
 
 def flattened(
     values: xr.Dataset,
-    dem: Dem,
-    geobox: GeoBox,
+    ground: Ground,
     suns: Sequence[Sun],
     fits: LightFits,
     method: Method,
 ) -> xr.Dataset:
-    """Correct the looks at a grid for the light on slopes, with the constants of their zone."""
+    """Correct the looks at a part of a zone for the light on slopes, with the zone's constants.
+
+    The outermost pixels have no slope and come out as not seen.
+    """
     looks = [str(ids) for ids in values["item_ids"].values]
     by_band = {
         str(band): [fits.get(look, {}).get(str(band), UNFITTED) for look in looks]
         for band in values.data_vars
     }
-    heights = elevation(dem, geobox)
-    return flatten_terrain(values, heights, geobox, suns=suns, fits=by_band, method=method)
+    heights, grid = ground.heights(0)
+    return flatten_terrain(values, heights, grid, suns=suns, fits=by_band, method=method)

@@ -34,7 +34,7 @@ from rs_monitor.pipeline.collect import (
     zone_outlines,
     zone_patches,
 )
-from rs_monitor.pipeline.inspect import inspect
+from rs_monitor.pipeline.inspect import RADIOMETRY, inspect
 from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.measure import Observed, apply, fit, observe
 from rs_monitor.pipeline.plan import Plan
@@ -46,6 +46,9 @@ from rs_monitor.register.store import Register
 log = logging.getLogger(__name__)
 
 FINDINGS_NAME = "findings.gpkg"
+INSPECT = "inspect"
+"""Name of the step that says what the scenes are like."""
+
 TRUE_COLOUR = ("red", "green", "blue")
 
 
@@ -259,6 +262,8 @@ def _state(plan: Plan, folder: RunFolder, found: Found) -> None:
         found.patches,
         planned=[zone.zone_id for zone in plan.zones],
         outlines=zone_outlines(plan),
+        doubts=doubts_of(folder.manifest),
+        caveats=caveats_of(folder.manifest),
     )
     zones = {zone.zone_id: zone.text for zone in statement.zones}
     folder.add_step("statement", {"run": statement.text, "zones": zones})
@@ -266,7 +271,7 @@ def _state(plan: Plan, folder: RunFolder, found: Found) -> None:
 
 def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
     folder.add_step(
-        "inspect",
+        INSPECT,
         ledger.inspected,
         warnings=[f"zone {zone_id}: {text}" for zone_id, text in ledger.warnings],
     )
@@ -277,6 +282,26 @@ def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
         folder.add_failure(what, why, zone=zone_id)
     for zone_id, stage, block, reason in ledger.blocks:
         folder.note_block(zone_id, stage, block, reason)
+
+
+def doubts_of(manifest: Manifest) -> dict[str, list[str]]:
+    """Why nothing may be said of a zone: its scenes failed the check of their radiometry."""
+    doubts: dict[str, list[str]] = defaultdict(list)
+    for failure in manifest.failures:
+        if failure.what == RADIOMETRY and failure.zone is not None:
+            doubts[failure.zone].append(failure.error)
+    return dict(doubts)
+
+
+def caveats_of(manifest: Manifest) -> dict[str, list[str]]:
+    """What else to say of a zone: its registration was asked for and could not be measured."""
+    steps = [step.parameters for step in manifest.steps if step.name == INSPECT]
+    return {
+        zone_id: ["the registration between the periods is not known"]
+        for zones in steps
+        for zone_id, scenes in zones.items()
+        if scenes["asked"] and scenes["shift_m"] is None
+    }
 
 
 def healed_reads(incidents: Iterable[ReadIncident]) -> list[dict[str, Any]]:
@@ -324,6 +349,8 @@ def report_context(
         coverage=found.coverage,
         planned=[zone.zone_id for zone in plan.zones],
         outlines=zone_outlines(plan),
+        doubts=doubts_of(folder.manifest),
+        caveats=caveats_of(folder.manifest),
         claims=claims,
         truth=truth,
     )

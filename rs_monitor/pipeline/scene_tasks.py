@@ -17,9 +17,8 @@ from rs_monitor.imagery.illumination import measure_light
 from rs_monitor.imagery.load import load_cube
 from rs_monitor.imagery.registration import COLUMNS, stack_shifts
 from rs_monitor.kernels.illumination import LightSums
-from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
 from rs_monitor.pipeline.looks import Reading, looks_at, raw
-from rs_monitor.pipeline.relief import light_on, suns_of_looks
+from rs_monitor.pipeline.relief import Ground, light_on, suns_of_looks
 from rs_monitor.pipeline.tasks import Arrays, BlockTask, Receipt, stored
 
 LEVELS, SHIFTS = "levels", "shifts"
@@ -89,14 +88,12 @@ def _levels(task: InspectTask) -> Arrays:
 def _light(task: InspectTask, seen: xr.Dataset) -> NDArray[np.float64]:
     """Sums of the fit of reflectance to the light on slopes; time, band, sum."""
     at, bands = task.at, task.reading.imagery.bands
-    padded = at.geobox[at.block.window].pad(SLOPE_DEPTH_PX)
-    inner = slice(SLOPE_DEPTH_PX, -SLOPE_DEPTH_PX)
     suns = suns_of_looks(seen, task.items)
-    lights, slopes = light_on(task.reading.dem, padded, suns)
-    cos_s = slopes.values[inner, inner]
+    lights, slopes = light_on(Ground(task.reading.dem, at.geobox, at.block.window), suns)
+    cos_s = slopes.values
     table = np.zeros((len(suns), len(bands), len(fields(LightSums))))
     for look, light in enumerate(lights):
-        cos_i, clear = light.values[inner, inner], seen["clear"].values[look]
+        cos_i, clear = light.values, seen["clear"].values[look]
         for place, band in enumerate(bands):
             values = seen[band].values[look]
             rules = task.reading.rules.radiometry.illumination

@@ -25,11 +25,13 @@ from rs_monitor.imagery.composites import (
     longest_gap,
     middle_look,
     only_clear,
+    shown_look,
 )
 from rs_monitor.imagery.incidents import ReadIncident, recorded_reads
 from rs_monitor.imagery.lost_looks import lost_looks
 from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
 from rs_monitor.kernels.series import crop_cycles
+from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
 from rs_monitor.kernels.threshold import histogram
 from rs_monitor.lazy import reduce_time
 from rs_monitor.maps.change import change_mask, change_probability
@@ -45,10 +47,9 @@ from rs_monitor.maps.land_cover import (
 from rs_monitor.maps.terrain import slope
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, looks_at
-from rs_monitor.pipeline.relief import elevation
+from rs_monitor.pipeline.relief import Ground
 
 OBSERVE, APPLY = "observe", "apply"
-DEM_MARGIN_PX = 1
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -230,7 +231,7 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
         f"doubtful_{label}": clear_looks(looks.doubtful),
         f"lost_{label}": lost_looks(looks.reason),
         f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
-        f"middle_{label}": middle_look(clear, start=period.start),
+        f"middle_{label}": _shown(task, values, clear, period),
         f"last_{label}": last_look(clear, start=period.start),
     }
     if task.with_features:
@@ -239,6 +240,24 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
         )
         graph[f"cycles_{label}"] = _cycles(values, clear, task.rules)
     return graph
+
+
+def _shown(
+    task: ObserveTask, values: xr.Dataset, clear: xr.DataArray, period: Period
+) -> xr.DataArray:
+    """Day of the look that a change is measured from: one look's, or the middle of all."""
+    method = task.reading.imagery.composite
+    if task.with_features or method in {"median", "geomedian"}:
+        return middle_look(clear, start=period.start)
+    return shown_look(
+        values,
+        clear,
+        bands=task.reading.imagery.bands,
+        method=method,
+        start=period.start,
+        min_looks=task.rules.min_looks,
+        target_day=_middle(period) if method == "best_pixel" else None,
+    )
 
 
 def _middle(period: Period) -> dt.date:
@@ -262,9 +281,10 @@ def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> x
 
 def _slope_graph(task: ObserveTask) -> xr.DataArray:
     """Slope of the block, its DEM read with a margin so that blocks leave no seams."""
-    padded = task.at.geobox[task.at.block.window].pad(DEM_MARGIN_PX)
-    inner = slice(DEM_MARGIN_PX, -DEM_MARGIN_PX)
-    return slope(elevation(task.reading.dem, padded), padded)[inner, inner]
+    ground = Ground(task.reading.dem, task.at.geobox, task.at.block.window)
+    heights, padded = ground.heights(SLOPE_DEPTH_PX)
+    inner = slice(SLOPE_DEPTH_PX, -SLOPE_DEPTH_PX)
+    return slope(heights, padded)[inner, inner]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rs_monitor.grid import zone_geobox
 from rs_monitor.outputs.manifest import read_manifest
 from rs_monitor.pipeline import claims
 from rs_monitor.pipeline.collect import ZoneProducts
+from rs_monitor.pipeline.inspect import RADIOMETRY
 from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import run
 
@@ -63,6 +64,23 @@ def test_doubts_reach_across_zones_and_survive_the_split() -> None:
 def test_the_evidence_knows_both_periods() -> None:
     evidence = claims._evidence(PLAN, zone(540000))
     assert (evidence.before, evidence.after) == (PERIODS.before, PERIODS.after)
+
+
+def test_claims_on_ground_with_unsound_radiometry_are_told_so() -> None:
+    places = [zone(540000), zone(540400)]
+    bounds = [place.zone.outline for place in places]
+    plans = [
+        SimpleNamespace(zone_id=name, outline=outline, geobox=place.zone.geobox)
+        for name, outline, place in zip("AB", bounds, places, strict=True)
+    ]
+    plan = cast("Plan", SimpleNamespace(zones=plans, vector_crs=CRS))
+    failure = SimpleNamespace(what=RADIOMETRY, zone="B", error="a step of +0.1")
+    ground = claims.unsound_ground(plan, cast("Any", SimpleNamespace(failures=[failure])))
+    assert ground is not None
+    assert ground["reason"].tolist() == ["a step of +0.1"]
+    assert ground.geometry.iloc[0].equals(bounds[1])
+    nothing = cast("Any", SimpleNamespace(failures=[]))
+    assert claims.unsound_ground(plan, nothing) is None
 
 
 @pytest.fixture

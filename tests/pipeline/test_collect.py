@@ -87,9 +87,9 @@ def period(year, days):
     return SimpleNamespace(start=start, end=start + dt.timedelta(days=days))
 
 
-def plan_of(*zones):
+def plan_of(*zones, registration="off"):
     periods = SimpleNamespace(before=period(2024, 244), after=period(2025, 200))
-    config = SimpleNamespace(periods=periods)
+    config = SimpleNamespace(periods=periods, imagery=SimpleNamespace(registration=registration))
     return SimpleNamespace(zones=zones, vector_crs=CRS, config=config, layers={}, zone_layer=None)
 
 
@@ -218,6 +218,15 @@ def test_a_patch_within_the_shift_of_its_edge_is_not_measured(products, detectio
     sharp = zone_patches(replace(products, shift_m=1.0), plan, detection, SHIFT_RULES).iloc[0]
     blurred = zone_patches(replace(products, shift_m=15.0), plan, detection, SHIFT_RULES).iloc[0]
     assert (sharp["measurability"], blurred["measurability"]) == ("measured", "detect_only")
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("off", "measured"), ("report", "detect_only")])
+def test_an_unknown_registration_that_was_asked_for_measures_nothing(
+    products, detection, asked, expected
+):
+    plan = plan_of(products.zone, registration=asked)
+    row = zone_patches(products, plan, detection, SHIFT_RULES).iloc[0]
+    assert row["measurability"] == expected
 
 
 def test_a_zone_without_change_has_no_patches(products, detection):

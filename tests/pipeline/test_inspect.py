@@ -10,6 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from rs_monitor.config import data_root, load_config, parse_config
 from rs_monitor.grid import Block
+from rs_monitor.imagery.illumination import LightFit
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.raster import read_raster, write_cog
@@ -236,13 +237,15 @@ def test_inspected_blocks_are_resumed_and_a_damaged_one_made_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("edge_px", "shifted"),
-    [(64, False), (100, True)],
+    ("edge_px", "shifted", "illumination"),
+    [(64, False, "none"), (100, True, "none"), (64, True, "c")],
 )
 def test_looks_of_a_block_are_that_part_of_the_zone(
-    township_folder: Path, edge_px: int, shifted: bool
+    township_folder: Path, edge_px: int, shifted: bool, illumination: str
 ) -> None:
-    config = load_config(township_folder / "demo.toml", TOWNSHIP)
+    config = load_config(
+        township_folder / "demo.toml", TOWNSHIP | {"imagery.illumination": illumination}
+    )
     plan = make_plan(config, base=township_folder)
     zone = plan.zones[0]
     items = zone.before[:4]
@@ -252,6 +255,7 @@ def test_looks_of_a_block_are_that_part_of_the_zone(
         chunk_px=77,
         dem=plan.dem,
         shifts={item.id: (0.4, -0.3) for item in items[1:]} if shifted else {},
+        light={} if illumination == "none" else lights(items),
     )
     height, width = zone.geobox.shape
     whole = looks_at(items, zone.geobox, Block(0, 0, 0, height, 0, width), reading, ["red"])
@@ -263,3 +267,7 @@ def test_looks_of_a_block_are_that_part_of_the_zone(
             getattr(part, name).compute(), getattr(whole, name).isel(y=rows, x=cols).compute()
         )
     assert 0 < float(whole.clear.mean()) < 1
+
+
+def lights(items: Any) -> dict[str, dict[str, LightFit]]:
+    return {item.id: {"red": LightFit(0.4, 0.9, 5000, "", 0.1)} for item in items}

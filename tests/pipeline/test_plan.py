@@ -114,3 +114,22 @@ def test_what_is_missing_is_said(one_grid: Path) -> None:
     assert "clouds are not screened" in said["cloud_mask"]
     assert "land_cover" in said
     assert "layer:pbf" in said
+
+
+def test_scenes_of_another_season_are_warned_of(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    write_scene(images, "early_20200301.tif", WEST)
+    write_scene(images, "late_20210815.tif", WEST)
+    index_folder(images, tmp_path / "items.parquet")
+    (warning,) = plan_in(tmp_path).warnings
+    assert "none within 20 days of the year" in warning
+    assert plan_in(tmp_path).summary()["warnings"] == [warning]
+
+
+def test_periods_of_another_season_are_warned_of(one_grid: Path) -> None:
+    periods = {
+        "before": {"start": dt.date(2020, 5, 15), "end": dt.date(2020, 6, 15)},
+        "after": {"start": dt.date(2021, 1, 1), "end": dt.date(2021, 12, 31)},
+    }
+    assert "different seasons" in plan_in(one_grid, periods=periods).warnings[0]
