@@ -236,7 +236,7 @@ class ClusterSettings(Model):
     address: str | None = Field(
         None, validate_default=True, description="for scheduler: its address"
     )
-    chunk_px: int = Field(1024, ge=32, description="edge of a dask chunk, pixels")
+    chunk_px: int = Field(2048, ge=32, description="edge of a dask chunk, pixels")
     memory_gb: float = Field(4.0, gt=0, description="a worker's memory limit")
 
     @field_validator("address")

@@ -44,7 +44,7 @@ def load_cube(
     geobox: GeoBox,
     bands: Sequence[str],
     resampling: str = "bilinear",
-    chunk_px: int = 1024,
+    chunk_px: int = 2048,
     window: tuple[slice, slice] | None = None,
     categorical: Collection[str] = CATEGORICAL,
     shifts: Mapping[str, Shift] | None = None,
@@ -157,7 +157,7 @@ def load_dem(
     geobox: GeoBox,
     window: tuple[slice, slice] | None = None,
     resampling: str = "bilinear",
-    chunk_px: int = 1024,
+    chunk_px: int = 2048,
 ) -> xr.DataArray:
     """Describe elevation from a local file on a grid; read when computed.
 
