@@ -54,8 +54,9 @@ def test_half_a_pixel_apart_is_warped(stack, geobox, warped):
     assert len(warped) > 0
 
 
-def test_the_readers_that_are_compared_read_the_same(stack, geobox):
-    readers = {"peer": rasterio_threads, "ours": ours(32)}
+@pytest.mark.parametrize("joined", [True, False])
+def test_the_readers_that_are_compared_read_the_same(stack, geobox, joined):
+    readers = {"peer": rasterio_threads, "ours": ours(32, joined=joined)}
     taken = compare(readers, stack, geobox, rounds=1)
     found = table(taken, "peer", {"ours": 0.0})
     assert found["reader"].tolist() == ["peer", "ours"]
