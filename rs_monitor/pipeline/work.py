@@ -65,9 +65,12 @@ class Ledger:
         (self.not_inspected if inspecting else self.failures).extend(failed)
 
     def all_failures(self) -> list[tuple[str, str, str]]:
-        """Failures of the maps, then of the inspection where they name something else."""
+        """Failures of the maps, then what only the inspection met, each item of a zone once."""
         named = {(zone_id, what) for zone_id, what, _ in self.failures}
-        extra = [f for f in dict.fromkeys(self.not_inspected) if f[:2] not in named]
+        first: dict[tuple[str, str], str] = {}
+        for zone_id, what, why in self.not_inspected:
+            first.setdefault((zone_id, what), why)
+        extra = [(*key, why) for key, why in first.items() if key not in named]
         return [*self.failures, *extra]
 
 

@@ -111,8 +111,9 @@ def test_doubts_and_caveats_come_from_the_manifest():
 def test_what_failed_while_inspecting_is_named_once():
     ledger = Ledger()
     receipt = Receipt("Z", "r000c000", "mark", None, (("a", "gone"),))
-    for _ in range(3):
-        ledger.note(receipt, "levels", inspecting=True)
+    ledger.note(receipt, "levels", inspecting=True)
+    again = Receipt("Z", "r000c001", "mark", None, (("a", "gone elsewhere"),))
+    ledger.note(again, "levels", inspecting=True)
     assert ledger.all_failures() == [("Z", "a", "gone")]
     ledger.note(receipt, "observe")
     ledger.note(receipt, "observe")
