@@ -7,18 +7,16 @@ import rasterio.features
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from scipy import ndimage
 from skimage.segmentation import watershed
 
 from rs_monitor.codes import CROPLAND, SEALED, WOODY, Change, LandCover
 from rs_monitor.config import DetectionRules
+from rs_monitor.kernels.labels import label_groups, renumber_groups
 
 Labels = NDArray[np.int32]
 
 CLASSES = int(max(LandCover)) + 1
 """Length of a table by class code."""
-
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 _LIKE: tuple[frozenset[LandCover], ...] = (
     CROPLAND,
@@ -50,7 +48,7 @@ def group_pixels(
         1..n in the order of their first pixel; 0 = no group.
     """
     changed = change == Change.CHANGE
-    groups: Labels = ndimage.label(changed, structure=_EIGHT, output=np.int32)[0]
+    groups, _ = label_groups(changed)
     if land_cover_after is not None:
         core_px = max(rules.min_reliable_px, rules.min_patch_px)
         groups = _part(groups, land_cover_after, core_px)
@@ -63,9 +61,7 @@ def _part(groups: Labels, after: NDArray[np.uint8], core_px: int) -> Labels:
     like = _like_after()[after]
     for code in np.unique(like[groups > 0]):
         if code:
-            parts: Labels = ndimage.label(
-                (groups > 0) & (like == code), structure=_EIGHT, output=np.int32
-            )[0]
+            parts, _ = label_groups((groups > 0) & (like == code))
             parts = _drop_small(parts, core_px)
             cores = np.where(parts > 0, parts + cores.max(initial=0), cores)
     has_core = np.zeros(int(groups.max(initial=0)) + 1, dtype=bool)
@@ -74,7 +70,7 @@ def _part(groups: Labels, after: NDArray[np.uint8], core_px: int) -> Labels:
     markers = np.where(whole, groups + cores.max(initial=0), cores)
     flat = np.zeros(groups.shape, dtype=np.uint8)
     flooded = watershed(flat, markers=markers, mask=groups > 0, connectivity=2)
-    return _renumber(flooded.astype(np.int32))
+    return _drop_small(flooded.astype(np.int32), 0)
 
 
 def _like_after() -> NDArray[np.uint8]:
@@ -86,18 +82,8 @@ def _like_after() -> NDArray[np.uint8]:
 
 
 def _drop_small(labels: Labels, min_px: int) -> Labels:
-    sizes = np.bincount(labels.ravel())
-    kept = np.where(sizes[labels] >= min_px, labels, 0)
-    return _renumber(kept)
-
-
-def _renumber(labels: Labels) -> Labels:
-    """Number labels 1..n in the order of their first pixel."""
-    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.zeros(values.size, dtype=np.int32)
-    present = values > 0
-    rank[np.flatnonzero(present)[np.argsort(first[present])]] = np.arange(1, present.sum() + 1)
-    return rank[inverse].reshape(labels.shape)
+    """Number the groups of at least ``min_px`` pixels 1..n in the order of their first pixel."""
+    return renumber_groups(labels, np.bincount(labels.ravel()) >= min_px)[0]
 
 
 def outline_groups(labels: Labels, geobox: GeoBox) -> NDArray[np.object_]:

@@ -25,6 +25,7 @@ from rs_monitor.findings.groups import CLASSES, Labels, group_pixels, outline_gr
 from rs_monitor.findings.identity import patch_id
 from rs_monitor.findings.kinds import change_kind
 from rs_monitor.grid import require_projected
+from rs_monitor.kernels.patch_sums import patch_sums
 from rs_monitor.register.records import PATCH, record_frame
 
 UNKNOWN = "unknown"
@@ -192,16 +193,15 @@ def _pixel_columns(
 ) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     inside = labels > 0
     of = labels[inside] - 1
+    magnitude = patch_sums(labels, maps.magnitude, count)
     columns: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {
-        "n_px": np.bincount(of, minlength=count),
-        "magnitude": _mean(of, maps.magnitude[inside], count),
+        "n_px": magnitude.n_px,
+        "magnitude": magnitude.mean,
         "looks_before": _low(of, maps.looks_before[inside], count),
         "looks_after": _low(of, maps.looks_after[inside], count),
     }
     for name, optional in (("probability", maps.probability), ("slope_deg", maps.slope_deg)):
-        columns[name] = (
-            np.full(count, np.nan) if optional is None else _mean(of, optional[inside], count)
-        )
+        columns[name] = _mean(labels, optional, count)
     for period in ("before", "after"):
         cover = getattr(maps, f"land_cover_{period}")
         confidence = getattr(maps, f"confidence_{period}")
@@ -215,12 +215,11 @@ def _pixel_columns(
     return columns
 
 
-def _mean(of: NDArray[np.int32], values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+def _mean(labels: Labels, values: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
     """Mean of the finite values of each patch; NaN where none is."""
-    finite = np.isfinite(values)
-    total = np.bincount(of[finite], values[finite].astype(np.float64), minlength=count)
-    number = np.bincount(of[finite], minlength=count)
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    if values is None:
+        return np.full(count, np.nan)
+    return patch_sums(labels, values, count).mean
 
 
 def _low(of: NDArray[np.int32], values: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -278,14 +277,12 @@ def _doubt_columns(
     maps: ZoneMaps, labels: Labels, outlines: NDArray[np.object_]
 ) -> dict[str, object]:
     """How late a patch was last seen, and what makes it doubtful."""
-    inside = labels > 0
-    of, count = labels[inside] - 1, len(outlines)
+    count = len(outlines)
     shift_m = math.nan if maps.shift_m is None else float(maps.shift_m)
+    doubtful = None if maps.doubtful is None else maps.doubtful.astype(np.float32)
     return {
         "last_look": _last_looks(maps, labels, count),
-        "doubtful_fraction": np.full(count, np.nan)
-        if maps.doubtful is None
-        else _mean(of, maps.doubtful[inside].astype(np.float32), count),
+        "doubtful_fraction": _mean(labels, doubtful, count),
         "shift_m": np.full(count, shift_m),
         "shift_fraction": shift_fraction(outlines, shift_m),
     }
