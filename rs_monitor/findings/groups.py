@@ -48,10 +48,10 @@ def group_pixels(
         1..n in the order of their first pixel; 0 = no group.
     """
     changed = change == Change.CHANGE
-    groups, _ = label_groups(changed)
-    if land_cover_after is not None:
-        core_px = max(rules.min_reliable_px, rules.min_patch_px)
-        groups = _part(groups, land_cover_after, core_px)
+    if land_cover_after is None:
+        return label_groups(changed, min_px=rules.min_patch_px, threads=2)[0]
+    core_px = max(rules.min_reliable_px, rules.min_patch_px)
+    groups = _part(label_groups(changed)[0], land_cover_after, core_px)
     return _drop_small(groups, rules.min_patch_px)
 
 
@@ -61,8 +61,7 @@ def _part(groups: Labels, after: NDArray[np.uint8], core_px: int) -> Labels:
     like = _like_after()[after]
     for code in np.unique(like[groups > 0]):
         if code:
-            parts, _ = label_groups((groups > 0) & (like == code))
-            parts = _drop_small(parts, core_px)
+            parts, _ = label_groups((groups > 0) & (like == code), min_px=core_px)
             cores = np.where(parts > 0, parts + cores.max(initial=0), cores)
     has_core = np.zeros(int(groups.max(initial=0)) + 1, dtype=bool)
     has_core[np.unique(groups[cores > 0])] = True

@@ -85,17 +85,22 @@ def _join_strip(first, start, stop, parent, reach):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True)
-def _number(parent):  # type: ignore[no-untyped-def]
-    """Turn parents into group numbers 1..n in the order of their first run."""
+def _number(parent, start, stop, min_px):  # type: ignore[no-untyped-def]
+    """Turn parents into numbers 1..n of the large enough groups, by first run; 0 = too small."""
+    size = np.zeros(parent.shape[0], dtype=np.int64)
+    for k in range(parent.shape[0]):
+        parent[k] = parent[parent[k]]
+        size[parent[k]] += stop[k] - start[k]
     count = 0
     for k in range(parent.shape[0]):
-        if parent[k] == k:
+        leader = parent[k]
+        if leader != k:
+            parent[k] = parent[leader]
+        elif size[k] >= min_px:
             count += 1
-            parent[k] = -count
+            parent[k] = count
         else:
-            parent[k] = parent[parent[k]]
-    for k in range(parent.shape[0]):
-        parent[k] = -parent[k]
+            parent[k] = 0
     return count
 
 
@@ -148,6 +153,7 @@ def label_groups(
     mask: NDArray[np.bool_ | np.uint8],
     *,
     diagonal: bool = True,
+    min_px: int = 1,
     threads: int = 1,
     out: Int32 | None = None,
 ) -> tuple[Int32, int]:
@@ -160,6 +166,8 @@ def label_groups(
     diagonal : bool
         Whether pixels that touch at a corner are connected (8-connected), or only those that
         share an edge (4-connected).
+    min_px : int
+        Smaller groups are left out, before the others are numbered.
     threads : int
         Strips of rows labelled side by side; the result does not depend on it.
     out : ndarray of int32, shape (y, x), optional
@@ -186,7 +194,7 @@ def label_groups(
     with ThreadPoolExecutor(threads) as pool:
         strips = list(pool.map(lambda part: _strip_runs(mask[part], reach), parts))
         runs = _joined(strips, reach)
-        count = _number(runs.parent)
+        count = int(_number(runs.parent, runs.start, runs.stop, min_px))
         list(
             pool.map(
                 lambda part: _paint(

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
+_ORIGIN = 10
+"""Column of the table of sums that holds what the values of a group are taken about."""
+
 
 class PatchSums(NamedTuple):
     """What the pixels of each group add up to; row k is group k + 1.
@@ -40,70 +43,65 @@ class PatchSums(NamedTuple):
 
 
 @njit(nogil=True)
-def _flush(table, box, of, y, x0, x1, known, total, squares):  # type: ignore[no-untyped-def]
-    sums, edges = table[of], box[of]
-    n = x1 - x0
-    sums[0] += n
+def _edges(row, starts):  # type: ignore[no-untyped-def]
+    """Columns where the group changes, without a branch; groups are short."""
+    n = 0
+    before = row[0] * 0
+    for x in range(row.shape[0]):
+        of = row[x]
+        starts[n] = x
+        n += of != before
+        before = of
+    starts[n] = row.shape[0]
+    return n
+
+
+@njit(nogil=True)
+def _sum_run(value, x0, x1, sums):  # type: ignore[no-untyped-def]
+    """Add the known values of a run, less the first one that the group ever had."""
+    origin = sums[_ORIGIN]
+    known = 0
+    total = 0.0
+    squares = 0.0
+    for x in range(x0, x1):
+        v = np.float64(value[x])
+        if math.isfinite(v):
+            if math.isnan(origin):
+                origin = v
+            v -= origin
+            known += 1
+            total += v
+            squares += v * v
+    sums[_ORIGIN] = origin
     sums[1] += known
     sums[2] += total
     sums[3] += squares
+
+
+@njit(nogil=True)
+def _place_run(y, x0, x1, sums):  # type: ignore[no-untyped-def]
+    n = x1 - x0
+    sums[0] += n
     sums[4] += n * y
     sums[5] += 0.5 * n * (x0 + x1 - 1)
-    edges[0] = min(edges[0], y)
-    edges[1] = min(edges[1], x0)
-    edges[2] = max(edges[2], y + 1)
-    edges[3] = max(edges[3], x1)
+    sums[6] = min(sums[6], y)
+    sums[7] = min(sums[7], x0)
+    sums[8] = y + 1.0
+    sums[9] = max(sums[9], x1)
 
 
 @njit(nogil=True)
-def _first_finite(row, value, x):  # type: ignore[no-untyped-def]
-    of = row[x]
-    while x < row.shape[0] and row[x] == of:
-        if math.isfinite(value[x]):
-            return np.float64(value[x])
-        x += 1
-    return math.nan
-
-
-@njit(nogil=True)
-def _any_of_eight(row, x):  # type: ignore[no-untyped-def]
-    any_set = row[x]
-    for k in range(1, 8):
-        any_set |= row[x + k]
-    return any_set != 0
-
-
-@njit(nogil=True)
-def _sum(labels, values, origin, table, box):  # type: ignore[no-untyped-def]
-    width = labels.shape[1]
+def _sum(labels, values, table):  # type: ignore[no-untyped-def]
+    starts = np.empty(labels.shape[1] + 1, dtype=np.int64)
     for y in range(labels.shape[0]):
         row, value = labels[y], values[y]
-        x = 0
-        while x < width:
-            if x + 8 <= width and not _any_of_eight(row, x):
-                x += 8
-                continue
-            of = row[x]
-            if of == 0:
-                x += 1
-                continue
-            first = x
-            known = 0
-            total = 0.0
-            squares = 0.0
-            shift = origin[of - 1]
-            if math.isnan(shift):
-                shift = _first_finite(row, value, x)
-                origin[of - 1] = shift
-            while x < width and row[x] == of:
-                v = np.float64(value[x])
-                if math.isfinite(v):
-                    known += 1
-                    v -= shift
-                    total += v
-                    squares += v * v
-                x += 1
-            _flush(table, box, of - 1, y, first, x, known, total, squares)
+        for k in range(_edges(row, starts)):
+            x0, x1 = starts[k], starts[k + 1]
+            of = row[x0]
+            if of > 0:
+                sums = table[of - 1]
+                _sum_run(value, x0, x1, sums)
+                _place_run(np.float64(y), np.float64(x0), np.float64(x1), sums)
 
 
 def patch_sums(labels: NDArray[np.int32], values: NDArray[np.floating], count: int) -> PatchSums:
@@ -128,13 +126,11 @@ def patch_sums(labels: NDArray[np.int32], values: NDArray[np.floating], count: i
     mean survives (shifted data, Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115).
     ``tests/kernels/test_patch_sums.py`` compares with scikit-image and NumPy.
     """
-    origin = np.full(count, np.nan)
-    table = np.zeros((count, 6))
-    box = np.empty((count, 4), dtype=np.int64)
-    box[:, :2] = max(labels.shape)
-    box[:, 2:] = 0
-    _sum(labels, values, origin, table, box)
-    n_px, known, total, squares, row, col = table.T
+    table = np.zeros((count, _ORIGIN + 1))
+    table[:, _ORIGIN] = np.nan
+    table[:, 6:8] = max(labels.shape)
+    _sum(labels, values, table)
+    n_px, known, total, squares, row, col = table[:, :6].T
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / known
         variance = np.maximum(squares / known - mean * mean, 0.0)
@@ -142,9 +138,9 @@ def patch_sums(labels: NDArray[np.int32], values: NDArray[np.floating], count: i
     return PatchSums(
         n_px.astype(np.int64),
         known.astype(np.int64),
-        mean + origin,
+        mean + table[:, _ORIGIN],
         np.sqrt(variance),
         row,
         col,
-        box,
+        table[:, 6:10].astype(np.int64),
     )

@@ -34,6 +34,21 @@ def test_arms_that_meet_later_are_one_group():
     diagonal=st.booleans(),
     threads=st.integers(1, 4),
 )
+def test_small_groups_are_left_out_before_numbering(mask, diagonal, threads):
+    labels, _ = label_groups(mask, diagonal=diagonal)
+    large = np.bincount(labels.ravel()) >= 3
+    expected, expected_count = renumber_groups(labels, large)
+    got, count = label_groups(mask, diagonal=diagonal, min_px=3, threads=threads)
+    assert count == expected_count
+    assert_close(got, expected, atol=0)
+
+
+@settings(deadline=None)
+@given(
+    mask=arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))),
+    diagonal=st.booleans(),
+    threads=st.integers(1, 4),
+)
 def test_it_is_scipys_numbering_whatever_the_threads(mask, diagonal, threads):
     labels, count = label_groups(mask, diagonal=diagonal, threads=threads)
     expected, expected_count = ndimage.label(mask, structure=STRUCTURE[diagonal], output=np.int32)
