@@ -1,4 +1,4 @@
-"""Servers for `pytest -m service`: PostgreSQL with PostGIS, a STAC API, a web server.
+"""Programs for `pytest -m service`: PostgreSQL with PostGIS, a STAC API, a web server, gdaldem.
 
 install  adds what is missing (Debian packages as root; a Python environment from its own lock)
 where    prints the programs found, or what is missing
@@ -23,6 +23,7 @@ PACKAGES = {
     "postgres": ["postgresql-15", "postgresql-15-postgis-3"],
     "nginx": ["nginx-light"],
     "setpriv": ["util-linux"],
+    "gdaldem": ["gdal-bin"],
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 UV = Path(sysconfig.get_path("scripts")) / "uv"
@@ -36,7 +37,8 @@ def environment() -> Path:
 
 def programs() -> tuple[dict[str, Path], list[str]]:
     """Find the programs by name; list the names of those that are missing."""
-    found = {"postgres": _postgres(), "nginx": _program("nginx"), "setpriv": _program("setpriv")}
+    found = {"postgres": _postgres()}
+    found |= {name: _program(name) for name in ("nginx", "setpriv", "gdaldem")}
     scripts = environment() / "bin"
     found |= {name: scripts / name if _fits_lock() else None for name in ("pypgstac", "uvicorn")}
     missing = [name for name, path in found.items() if path is None]
