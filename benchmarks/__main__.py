@@ -1,41 +1,23 @@
-"""Run one study by name, or all of them: ``python -m benchmarks radiometry``."""
+"""Run ``bench``, one study by name, or all studies: ``python -m benchmarks radiometry``."""
 
 import argparse
 import sys
+from importlib import import_module
 
-from benchmarks import (
-    composite_memory,
-    cubes,
-    demo_seeds,
-    fault_table,
-    radiometry,
-    reading,
-    registration,
-    search_scale,
-    taizhou,
-)
-
-STUDIES = {
-    "demo_seeds": demo_seeds.main,
-    "taizhou": taizhou.main,
-    "fault_table": fault_table.main,
-    "radiometry": radiometry.main,
-    "registration": registration.main,
-    "reading": reading.main,
-    "composite_memory": composite_memory.main,
-    "cubes": cubes.main,
-    "search_scale": search_scale.main,
-}
+from benchmarks import bench
 
 
 def main() -> int:
+    studies = [name for name in bench.modules_with(r"^def main\(") if name != "bench"]
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("study", choices=[*STUDIES, "all"], nargs="?", default="all")
+    parser.add_argument("study", choices=["bench", *studies, "all"], nargs="?", default="bench")
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    names = list(STUDIES) if given.study == "all" else [given.study]
-    for name in names:
-        STUDIES[name](given.rest if given.study != "all" else [])
+    if given.study == "bench":
+        return bench.main(given.rest)
+    # a library that only one study needs is looked for when that study is asked for
+    for name in studies if given.study == "all" else [given.study]:
+        import_module(f"benchmarks.{name}").main(given.rest if given.study != "all" else [])
     return 0
 
 

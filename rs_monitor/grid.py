@@ -205,3 +205,71 @@ def pixel_area_m2(geobox: GeoBox) -> NDArray[np.float64]:
     lon, lat = to_geographic.transform(x, y)
     areas = [abs(CGCS2000.polygon_area_perimeter(lon[i], lat[i])[0]) for i in range(height)]
     return np.asarray(areas, dtype=np.float64)
+
+
+def row_spacing_m(
+    geobox: GeoBox, purpose: str = "row spacing"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure the pixel edges of every row.
+
+    Parameters
+    ----------
+    geobox : GeoBox
+        Projected in metres, or geographic in degrees; its axes along the pixels.
+    purpose : str
+        What needs them, for messages.
+
+    Returns
+    -------
+    dx_m, dy_m : ndarray of float64, shape (height,)
+        Metres towards the east and along the meridian, positive.
+
+    Raises
+    ------
+    MissingCRS, UnsuitableCRS
+        Without a CRS; in other units; with rows at or beyond a pole; turned against its axes.
+
+    Notes
+    -----
+    On geographic grids, at the latitude of the row's centre on the ellipsoid of the CRS (not at the
+    height of the ground: 0.016 % per kilometre): the parallel's radius is ``N cos(lat)``, and the
+    meridian's is ``M``, with ``N = a / w`` and ``M = a (1 - e²) / w³``,
+    ``w² = 1 - e² sin²(lat)`` (Snyder 1987, USGS Professional Paper 1395, 4-18 to 4-20).
+    Lengths of a projected grid are those of its plane: the scale of the projection (0.04 % in the
+    middle of a UTM zone) is not removed. ``tests/test_grid.py`` compares with geodesics.
+    """
+    a = geobox.affine
+    if a.b or a.d:
+        raise UnsuitableCRS(
+            f"got a grid turned against its axes ({describe(geobox)}); {purpose} needs rows along "
+            "parallels or northings; warp it to an upright grid"
+        )
+    height = geobox.shape.y
+    crs = None if geobox.crs is None else pyproj.CRS(str(geobox.crs))
+    if crs is None or not _in_degrees(crs):
+        require_projected(geobox, purpose)
+        return np.full(height, abs(a.a)), np.full(height, abs(a.e))
+    latitude_deg = np.asarray(a.f + a.e * (np.arange(height) + 0.5), dtype=np.float64)
+    if (np.abs(latitude_deg) >= 90).any():
+        raise UnsuitableCRS(
+            f"got rows at latitudes up to {np.abs(latitude_deg).max():g} in {describe(geobox)}; "
+            f"{purpose} needs rows between the poles; cut the grid or check its transform"
+        )
+    east_m, north_m = _metres_per_degree(crs, latitude_deg)
+    return abs(a.a) * east_m, abs(a.e) * north_m
+
+
+def _in_degrees(crs: pyproj.CRS) -> bool:
+    return crs.is_geographic and {axis.unit_name for axis in crs.axis_info[:2]} == {"degree"}
+
+
+def _metres_per_degree(
+    crs: pyproj.CRS, latitude_deg: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    geod = crs.get_geod()
+    if geod is None:
+        raise UnsuitableCRS(f"got {crs.name} without an ellipsoid; needed one; name another CRS")
+    latitude = np.radians(latitude_deg)
+    w = np.sqrt(1 - geod.es * np.sin(latitude) ** 2)
+    parallel, meridian = geod.a / w * np.cos(latitude), geod.a * (1 - geod.es) / w**3
+    return np.radians(parallel), np.radians(meridian)

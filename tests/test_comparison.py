@@ -80,3 +80,13 @@ def test_integers_and_texts():
         assert_close(np.array([0], "uint8"), np.array([255], "uint8"), atol=1)
     with pytest.raises(pytest.fail.Exception, match="values differ"):
         assert_close(np.array(["a"]), np.array(["b"]), atol=1)
+
+
+def test_circular_values_need_the_same_gaps_and_type():
+    angles, gap = np.array([10.0, 350.0]), np.array([10.0, np.nan])
+    assert_close(gap, gap.copy(), atol=0, circular=360)
+    for pair in [(angles, gap), (gap, angles)]:
+        with pytest.raises(pytest.fail.Exception, match="1 of 2 values differ"):
+            assert_close(*pair, atol=180, circular=360)
+    with pytest.raises(pytest.fail.Exception, match="dtype float32; expected float64"):
+        assert_close(angles.astype("float32"), angles, atol=1, circular=360)

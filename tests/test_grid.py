@@ -14,6 +14,7 @@ from rs_monitor.grid import (
     pixel_area_m2,
     require_projected,
     require_same_grid,
+    row_spacing_m,
     zone_geobox,
 )
 
@@ -161,3 +162,39 @@ def test_pixel_areas_of_degrees_shrink_to_the_pole():
     assert (np.diff(areas) > 0).all()
     expected = (111_132 * 0.01) * (78_847 * 0.01)  # lengths of a degree at 45 N, metres
     assert areas[0] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4490", "EPSG:4267"])
+@pytest.mark.parametrize("top", [84.0, 45.0, 10.0, 0.5, -60.0])
+def test_pixel_edges_of_degrees_are_geodesics(crs, top):
+    box = GeoBox((300, 4), Affine(1 / 1200, 0, 116, 0, -1 / 3600, top), crs)
+    dx, dy = row_spacing_m(box)
+    geod = pyproj.CRS(crs).get_geod()
+    for row in (0, 150, 299):
+        north, middle = top - row / 3600, top - (row + 0.5) / 3600
+        _, _, along = geod.inv(116, north, 116, north - 1 / 3600)
+        _, _, across = geod.inv(116, middle, 116 + 1 / 1200, middle)
+        assert dy[row] == pytest.approx(along, rel=1e-7)
+        assert dx[row] == pytest.approx(across, rel=1e-7)
+
+
+def test_pixel_edges_of_metres_are_those_of_the_plane():
+    box = GeoBox((3, 4), Affine(30, 0, 500000, 0, -20, 3500000), UTM)
+    dx, dy = row_spacing_m(box)
+    assert dx.tolist() == [30.0] * 3
+    assert dy.tolist() == [20.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("affine", "crs", "error", "told"),
+    [
+        (Affine(1, 0, 100, 0, -1, 30), None, MissingCRS, "without CRS"),
+        (Affine(1, 0, 100, 0, -1, 30), "EPSG:2263", UnsuitableCRS, "foot"),
+        (Affine(1, 0, 100, 0, -1, 91), "EPSG:4326", UnsuitableCRS, "between the poles"),
+        (Affine(1, 0, 100, 0, -1, -88), "EPSG:4326", UnsuitableCRS, "between the poles"),
+        (Affine(1, 0.1, 100, 0, -1, 30), UTM, UnsuitableCRS, "turned against its axes"),
+    ],
+)
+def test_rows_without_metres_are_refused(affine, crs, error, told):
+    with pytest.raises(error, match=told):
+        row_spacing_m(GeoBox((3, 4), affine, crs))
