@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from rs_monitor.kernels.chi_square import KEEPS_NAN, LANES, survival_lanes
 
 Float64 = NDArray[np.float64]
 
@@ -38,105 +39,156 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class MadTransform:
-    """Linear map from band values to standardised MAD variates.
+    """Linear map from band values to change variates: ``a' (x - mean) - b' (y - mean)``.
 
     Attributes
     ----------
     before, after : ndarray of float64, shape (p, p)
-        Columns are canonical vectors, scaled so that each variate has unit no-change variance.
-    offset : ndarray of float64, shape (p,)
-        Subtracted after the projection.
+        Columns are the vectors of the two dates, scaled so that each variate of MAD and slow
+        features has unit no-change variance.
+    centre : ndarray of float64, shape (2p,)
+        No-change means of the bands, before then after.
     correlations : ndarray of float64, shape (p,)
-        Canonical correlations, descending.
+        Correlation of each pair of variates, descending.
     """
 
     before: Float64
     after: Float64
-    offset: Float64
+    centre: Float64
     correlations: Float64
 
+    @property
+    def offset(self) -> Float64:
+        """What the projection of raw values is lowered by."""
+        p = len(self.before)
+        offset: Float64 = self.before.T @ self.centre[:p] - self.after.T @ self.centre[p:]
+        return offset
 
-@njit(nogil=True)
-def chi2_survival(x: float, dof: int) -> float:
-    """Evaluate the probability that a chi-square variate exceeds ``x``.
-
-    Parameters
-    ----------
-    x : float
-        Value, >= 0.
-    dof : int
-        Degrees of freedom, >= 1.
-
-    Notes
-    -----
-    Finite series of Abramowitz & Stegun (1964), 26.4.4 (odd) and 26.4.5 (even degrees of
-    freedom). ``tests/kernels/test_change.py::test_survival_is_scipys`` checks it.
-    """
-    if x <= 0.0:
-        return 1.0
-    if dof % 2 == 0:
-        term = 1.0
-        total = 1.0
-        for k in range(1, dof // 2):
-            term *= x / (2.0 * k)
-            total += term
-        return math.exp(-0.5 * x) * total
-    root = math.sqrt(x)
-    term = root
-    total = 0.0
-    for k in range(1, (dof - 1) // 2 + 1):
-        if k > 1:
-            term *= x / (2.0 * k - 1.0)
-        total += term
-    density = math.exp(-0.5 * x) / math.sqrt(2.0 * math.pi)
-    return math.erfc(root / math.sqrt(2.0)) + 2.0 * density * total
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Coefficients of the stacked dates, shape (p, 2p)."""
+        both = np.hstack([self.before.T, -self.after.T])
+        return np.ascontiguousarray(both, dtype=np.float32)
 
 
-@njit(nogil=True)
-def _chi2_of(before, after, i, a, b, offset):  # type: ignore[no-untyped-def]
+@njit(nogil=True, error_model="numpy", fastmath=KEEPS_NAN)
+def _load(before, after, start, n, about, rows, seen):  # type: ignore[no-untyped-def]
+    """Copy pixels about a centre; a pixel not seen at both dates, or past the end, is zero."""
     p = before.shape[0]
-    total = 0.0
-    for k in range(p):
-        variate = -offset[k]
+    for j in range(2 * p):
+        row, centre = rows[j], about[j]
+        source = before[j] if j < p else after[j - p]
+        here = source[start : start + n]
+        for i in range(n):
+            row[i] = np.float32(here[i] - centre)
+        row[n:] = np.float32(0.0)
+    seen[:n] = np.float32(1.0)
+    seen[n:] = np.float32(0.0)
+    for j in range(2 * p):
+        row = rows[j]
+        for i in range(LANES):
+            seen[i] = seen[i] if abs(row[i]) < np.float32(1e38) else np.float32(0.0)
+    for j in range(2 * p):
+        row = rows[j]
+        for i in range(LANES):
+            row[i] = row[i] if seen[i] > np.float32(0.0) else np.float32(0.0)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=KEEPS_NAN)
+def _squares(rows, vectors, variate, out):  # type: ignore[no-untyped-def]
+    """Sum of squared variates of ``LANES`` pixels; ``vectors`` is (variates, 2p)."""
+    p = rows.shape[0] // 2
+    out[:] = np.float32(0.0)
+    for k in range(vectors.shape[0]):
+        variate[:] = np.float32(0.0)
         for j in range(p):
-            variate += a[j, k] * before[j, i] - b[j, k] * after[j, i]
-        total += variate * variate
-    return total
+            one, other = rows[j], rows[p + j]
+            a, b = vectors[k, j], vectors[k, p + j]
+            for i in range(LANES):
+                variate[i] += a * one[i] + b * other[i]
+        for i in range(LANES):
+            out[i] += variate[i] * variate[i]
 
 
-@njit(nogil=True)
-def _valid(before, after, i):  # type: ignore[no-untyped-def]
-    for j in range(before.shape[0]):
-        if math.isnan(before[j, i]) or math.isnan(after[j, i]):
-            return False
-    return True
+@njit(nogil=True, error_model="numpy", fastmath=KEEPS_NAN)
+def _add_sums(rows, weight, weighted, first, second):  # type: ignore[no-untyped-def]
+    """Add the weighted sums of ``LANES`` pixels (float32) to those of all (float64)."""
+    for j in range(rows.shape[0]):
+        row = rows[j]
+        total = np.float32(0.0)
+        for i in range(LANES):
+            weighted[i] = weight[i] * row[i]
+            total += weighted[i]
+        first[j] += total
+        k = 0
+        while k + 3 <= j:
+            r0, r1, r2, r3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+            s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for i in range(LANES):
+                s0 += weighted[i] * r0[i]
+                s1 += weighted[i] * r1[i]
+                s2 += weighted[i] * r2[i]
+                s3 += weighted[i] * r3[i]
+            second[j, k] += s0
+            second[j, k + 1] += s1
+            second[j, k + 2] += s2
+            second[j, k + 3] += s3
+            k += 4
+        while k <= j:
+            other = rows[k]
+            total = np.float32(0.0)
+            for i in range(LANES):
+                total += weighted[i] * other[i]
+            second[j, k] += total
+            k += 1
 
 
-@njit(nogil=True)
-def _accumulate(before, after, origin, a, b, offset, weighted):  # type: ignore[no-untyped-def]
+@njit(nogil=True, error_model="numpy")
+def _accumulate(before, after, about, vectors):  # type: ignore[no-untyped-def]
+    """One pass: transform, chi-square, weight, sums about a centre (lower triangle)."""
     p, n = before.shape
-    z = np.empty(2 * p)
+    rows = np.empty((2 * p, LANES), np.float32)
+    scratch = np.empty((6, LANES), np.float32)
+    seen, weight, variate = scratch[0], scratch[1], scratch[2]
+    half, term, total = scratch[3], scratch[4], scratch[5]
     first = np.zeros(2 * p)
     second = np.zeros((2 * p, 2 * p))
-    weight = 0.0
-    for i in range(n):
-        if not _valid(before, after, i):
-            continue
-        w = 1.0
-        if weighted:
-            w = chi2_survival(_chi2_of(before, after, i, a, b, offset), p)
-        for j in range(p):
-            z[j] = before[j, i] - origin[j]
-            z[p + j] = after[j, i] - origin[p + j]
-        weight += w
-        for j in range(2 * p):
-            first[j] += w * z[j]
-            for k in range(j + 1):
-                second[j, k] += w * z[j] * z[k]
-    for j in range(2 * p):
-        for k in range(j):
-            second[k, j] = second[j, k]
-    return weight, first, second
+    count = np.float64(0.0)
+    for start in range(0, n, LANES):
+        _load(before, after, start, min(LANES, n - start), about, rows, seen)
+        weight[:] = np.float32(1.0)
+        if vectors.shape[0] > 0:
+            _squares(rows, vectors, variate, weight)
+            survival_lanes(weight, vectors.shape[0], half, term, total, weight)
+        here = np.float32(0.0)
+        for i in range(LANES):
+            weight[i] *= seen[i]
+            here += weight[i]
+        count += here
+        _add_sums(rows, weight, variate, first, second)
+    return count, first, second
+
+
+@njit(nogil=True, error_model="numpy")
+def _chi2_all(before, after, about, vectors, out):  # type: ignore[no-untyped-def]
+    p, n = before.shape
+    rows = np.empty((2 * p, LANES), np.float32)
+    seen = np.empty(LANES, np.float32)
+    variate, squares = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    for start in range(0, n, LANES):
+        here = min(LANES, n - start)
+        _load(before, after, start, here, about, rows, seen)
+        _squares(rows, vectors, variate, squares)
+        found = out[start : start + here]
+        for i in range(here):
+            found[i] = squares[i] if seen[i] > 0 else np.float32(np.nan)
+
+
+def _about(moments: Moments, move: Float64) -> Moments:
+    """The same moments about an origin ``move`` lower."""
+    w, first = moments.weight, moments.first
+    second = moments.second + np.outer(first, move) + np.outer(move, first)
+    return Moments(w, first + w * move, second + w * np.outer(move, move))
 
 
 def mad_moments(
@@ -169,12 +221,41 @@ def mad_moments(
     """
     p = before.shape[0]
     if transform is None:
-        zero = np.zeros((p, p))
-        return Moments(*_accumulate(before, after, origin, zero, zero, np.zeros(p), False))
-    sums = _accumulate(
-        before, after, origin, transform.before, transform.after, transform.offset, True
-    )
-    return Moments(*sums)
+        centre, vectors = origin, np.empty((0, 2 * p), np.float32)
+    else:
+        centre, vectors = transform.centre, transform.vectors
+    one, other = np.ascontiguousarray(before), np.ascontiguousarray(after)
+    weight, first, second = _accumulate(one, other, centre, vectors)
+    second = np.tril(second) + np.tril(second, -1).T
+    return _about(Moments(weight, first, second), centre - origin)
+
+
+def covariance_of(moments: Moments, origin: Float64) -> tuple[Float64, Float64]:
+    """Mean and covariance of the stacked dates.
+
+    Parameters
+    ----------
+    moments : Moments
+        Sums over all blocks.
+    origin : ndarray of float64, shape (2p,)
+        The origin they were taken about.
+
+    Returns
+    -------
+    ndarray of float64, shape (2p,)
+        Weighted means of the bands, before then after.
+    ndarray of float64, shape (2p, 2p)
+        Weighted covariances.
+
+    Raises
+    ------
+    ZeroDivisionError
+        Without a single weighted pixel.
+    """
+    if moments.weight <= 0.0:
+        raise ZeroDivisionError("no pixel is seen at both dates")
+    mean = moments.first / moments.weight
+    return mean + origin, moments.second / moments.weight - np.outer(mean, mean)
 
 
 def mad_transform(moments: Moments, origin: Float64) -> MadTransform:
@@ -204,11 +285,8 @@ def mad_transform(moments: Moments, origin: Float64) -> MadTransform:
     Nielsen (2007), equations 2-8: ``Sxy Syy^-1 Syx a = rho^2 Sxx a``, b proportional to
     ``Syy^-1 Syx a``; variance of a variate ``2 (1 - rho)``.
     """
-    if moments.weight <= 0.0:
-        raise ZeroDivisionError("no pixel is seen at both dates")
+    centre, cov = covariance_of(moments, origin)
     p = len(origin) // 2
-    mean = moments.first / moments.weight
-    cov = moments.second / moments.weight - np.outer(mean, mean)
     sxx, syy, sxy = cov[:p, :p], cov[p:, p:], cov[:p, p:]
     inverse = np.linalg.inv(np.linalg.cholesky(sxx))
     kernel = inverse @ sxy @ np.linalg.solve(syy, sxy.T) @ inverse.T
@@ -219,31 +297,20 @@ def mad_transform(moments: Moments, origin: Float64) -> MadTransform:
     b = np.linalg.solve(syy, sxy.T @ a)
     b /= np.sqrt(np.einsum("ij,ik,kj->j", b, syy, b))
     scale = 1.0 / np.sqrt(2.0 * np.maximum(1.0 - rho, 1e-12))
-    a, b = a * scale, b * scale
-    offset = a.T @ (mean[:p] + origin[:p]) - b.T @ (mean[p:] + origin[p:])
-    return MadTransform(a, b, offset, rho)
-
-
-@njit(nogil=True)
-def _chi2_all(before, after, a, b, offset, out):  # type: ignore[no-untyped-def]
-    for i in range(before.shape[1]):
-        if _valid(before, after, i):
-            out[i] = _chi2_of(before, after, i, a, b, offset)
-        else:
-            out[i] = np.nan
+    return MadTransform(a * scale, b * scale, centre, rho)
 
 
 def mad_chi2(
     before: NDArray[np.floating], after: NDArray[np.floating], transform: MadTransform
 ) -> NDArray[np.float32]:
-    """Sum of squared standardised MAD variates of every pixel.
+    """Sum of squared change variates of every pixel.
 
     Parameters
     ----------
     before, after : ndarray of float, shape (p, n)
         Band values; NaN = not seen.
     transform : MadTransform
-        Fitted over the whole zone.
+        Fitted over the whole zone, by any of the methods.
 
     Returns
     -------
@@ -253,5 +320,6 @@ def mad_chi2(
         exceed the 1 % point), so a threshold is found from the values, not from a table.
     """
     out = np.empty(before.shape[1], dtype=np.float32)
-    _chi2_all(before, after, transform.before, transform.after, transform.offset, out)
+    one, other = np.ascontiguousarray(before), np.ascontiguousarray(after)
+    _chi2_all(one, other, transform.centre, transform.vectors, out)
     return out

@@ -52,14 +52,74 @@ def two_means(table: NDArray[np.float64]) -> float:
     The exact optimum of one-dimensional 2-means, found over all splits; the same criterion as
     Otsu (1979), doi:10.1109/TSMC.1979.4310076.
     """
+    _, low_mean, high_mean = _best_split(table)
+    return (low_mean + high_mean) / 2.0
+
+
+def otsu(table: NDArray[np.float64]) -> float:
+    """Upper edge of the bin after which the between-group variance is largest.
+
+    Parameters
+    ----------
+    table : ndarray of float64, shape (2, BINS)
+        Sum of :func:`histogram` over blocks.
+
+    Returns
+    -------
+    float
+        Values above belong to the upper group.
+
+    Raises
+    ------
+    ValueError
+        With fewer than two occupied bins.
+
+    Notes
+    -----
+    Otsu (1979), doi:10.1109/TSMC.1979.4310076, on the means of the values themselves. The split is
+    that of :func:`two_means`; only where the cut stands between the groups differs: here at the
+    last value of the lower group, there midway between the means. scikit-image names the centre
+    of the same bin (``tests/kernels/test_threshold.py``).
+    """
+    best, _, _ = _best_split(table)
+    return (best + 1) * BIN_WIDTH
+
+
+def _best_split(table: NDArray[np.float64]) -> tuple[int, float, float]:
+    """Last bin of the lower group of the best split, and the means of both groups."""
     counts, sums = np.cumsum(table, axis=1)
     total, grand = counts[-1], sums[-1]
-    inside = (counts > 0) & (counts < total)
-    if not inside.any():
+    inside = np.flatnonzero((counts > 0) & (counts < total))
+    if not inside.size:
         raise ValueError("all values fall into one bin: there is nothing to split")
     low, low_sum = counts[inside], sums[inside]
     low_mean = low_sum / low
     high_mean = (grand - low_sum) / (total - low)
     between = low * (total - low) * (high_mean - low_mean) ** 2
     best = int(np.argmax(between))
-    return float((low_mean[best] + high_mean[best]) / 2.0)
+    return int(inside[best]), float(low_mean[best]), float(high_mean[best])
+
+
+def quantile(table: NDArray[np.float64], share: float) -> float:
+    """Value below which a share of the counted values lies, linear inside a bin.
+
+    Parameters
+    ----------
+    table : ndarray of float64, shape (2, BINS)
+        Sum of :func:`histogram` over blocks.
+    share : float
+        0 to 1.
+
+    Raises
+    ------
+    ValueError
+        Without a single value.
+    """
+    counts = np.cumsum(table[0])
+    if counts[-1] <= 0:
+        raise ValueError("there is no value to take a quantile of")
+    wanted = share * counts[-1]
+    above = int(np.searchsorted(counts, wanted, side="left"))
+    below = counts[above - 1] if above else 0.0
+    inside = (wanted - below) / max(table[0, above], 1.0)
+    return float((above + inside) * BIN_WIDTH)

@@ -1,16 +1,20 @@
-"""Change between two periods: IR-MAD on composites, comparison of class probabilities."""
+"""Change between two periods: reweighted fits, comparison of class probabilities, their layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from rs_monitor.codes import Change, LandCover, separable
 from rs_monitor.kernels.change import MadTransform, Moments, mad_transform
+from rs_monitor.lazy import map_pixels
 
 MeasureMoments = Callable[[MadTransform | None], Moments]
+SolveMoments = Callable[[Moments, NDArray[np.float64]], MadTransform]
 
 
 def fit_irmad(
@@ -19,6 +23,7 @@ def fit_irmad(
     *,
     max_iterations: int,
     tolerance: float,
+    solve: SolveMoments = mad_transform,
 ) -> tuple[MadTransform, int]:
     """Iterate measure and fit until the canonical correlations stand still.
 
@@ -31,6 +36,8 @@ def fit_irmad(
     max_iterations : int
     tolerance : float
         Largest accepted move of a correlation.
+    solve : callable
+        Transform of moments; that of IR-MAD, or of slow features for ISFA.
 
     Returns
     -------
@@ -41,9 +48,9 @@ def fit_irmad(
     -----
     Nielsen (2007), doi:10.1109/TIP.2006.888195.
     """
-    transform = mad_transform(measure(None), origin)
+    transform = solve(measure(None), origin)
     for iteration in range(1, max_iterations + 1):
-        following = mad_transform(measure(transform), origin)
+        following = solve(measure(transform), origin)
         moved = np.max(np.abs(following.correlations - transform.correlations))
         transform = following
         if moved < tolerance:
@@ -68,6 +75,51 @@ def change_mask(
     out = np.where(magnitude > threshold, Change.CHANGE, Change.NO_CHANGE).astype(np.uint8)
     out[~(seen & np.isfinite(magnitude))] = Change.NOT_SEEN
     return out
+
+
+def change_layers(
+    magnitude: xr.DataArray,
+    probability: xr.DataArray,
+    *,
+    threshold: float,
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """The record every two-date method answers with.
+
+    Parameters
+    ----------
+    magnitude : DataArray of float32
+        y, x; NaN = not seen.
+    probability : DataArray of float32
+        y, x; of change.
+    threshold : float
+        Magnitudes above it are change.
+    attrs : mapping
+        Method, citation and threshold rule, written on every layer.
+
+    Returns
+    -------
+    Dataset
+        ``magnitude``, ``probability``, and ``change`` (uint8, codes of ``Change``).
+    """
+
+    def cut(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return change_mask(values, threshold, np.ones(values.shape, dtype=np.bool_))
+
+    legend = {
+        "long_name": "change",
+        "flag_values": [int(code) for code in Change],
+        "flag_meanings": " ".join(code.name.lower() for code in Change),
+    }
+    change = map_pixels(cut, magnitude, dtype=np.uint8, name="change", attrs={**attrs, **legend})
+    size = {"long_name": "change magnitude", "units": "1", "threshold_value": threshold}
+    chance = {"long_name": "probability of change", "units": "1"}
+    layers = {
+        "magnitude": magnitude.drop_attrs(deep=False).assign_attrs({**attrs, **size}),
+        "probability": probability.drop_attrs(deep=False).assign_attrs({**attrs, **chance}),
+        "change": change,
+    }
+    return xr.Dataset(layers, attrs=dict(attrs))
 
 
 def change_probability(

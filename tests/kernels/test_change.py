@@ -9,7 +9,6 @@ from scipy.stats import chi2
 
 from rs_monitor.kernels.change import (
     Moments,
-    chi2_survival,
     mad_chi2,
     mad_moments,
     mad_transform,
@@ -57,17 +56,6 @@ def plain_irmad(before, after, times):
     return statistic, rho[::-1]
 
 
-@pytest.mark.parametrize("dof", range(1, 13))
-def test_survival_is_scipys(dof):
-    x = np.array([0.0, 1e-9, 0.01, 0.5, 1.0, 3.84, 10.0, 25.0, 80.0, 300.0])
-    ours = np.array([chi2_survival(value, dof) for value in x])
-    assert_close(ours, chi2.sf(x, dof), atol=1e-300, rtol=1e-10)
-
-
-def test_survival_below_zero_is_certain():
-    assert chi2_survival(-1.0, 3) == 1.0
-
-
 def test_moments_of_four_pixels_by_hand():
     before = np.array([[1.0, 2.0, np.nan, 4.0]])
     after = np.array([[3.0, 5.0, 7.0, np.nan]])
@@ -84,8 +72,9 @@ def test_is_the_plain_twin(bands, times):
     origin = np.concatenate([before.mean(axis=1), after.mean(axis=1)])
     transform = iterate(before, after, origin, times)
     statistic, rho = plain_irmad(before, after, times)
-    assert_close(transform.correlations, rho, atol=1e-10)
-    assert_close(mad_chi2(before, after, transform), statistic.astype("float32"), atol=0, rtol=1e-5)
+    assert_close(transform.correlations, rho, atol=2e-6)
+    found = np.log1p(mad_chi2(before, after, transform).astype("float64"))
+    assert_close(found, np.log1p(statistic), atol=1e-4)
 
 
 def test_weights_find_the_changed_pixels():
@@ -115,7 +104,7 @@ def test_missing_values_do_not_count_and_stay_missing():
     holed_after[2, 301] = np.nan
     transform = iterate(before, after, np.zeros(6), 3)
     holed = iterate(holed_before, holed_after, np.zeros(6), 3)
-    assert_close(holed.correlations, transform.correlations, atol=0)
+    assert_close(holed.correlations, transform.correlations, atol=1e-6)
     statistic = mad_chi2(holed_before, holed_after, holed)
     assert statistic.dtype == np.float32
     assert np.flatnonzero(np.isnan(statistic)).tolist() == [300, 301]
@@ -154,6 +143,30 @@ def test_gain_and_offset_of_a_band_change_nothing(gain, offset):
     assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
 
 
+mixings = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed))
+
+
+@LAW
+@given(mixings)
+def test_mixing_the_bands_changes_nothing(rng):
+    """Nielsen's invariance: any invertible map of the bands, another at each date."""
+    before, after = two_dates(300, 4, seed=12)
+    found = [mad_chi2(before, after, iterate(before, after, np.zeros(8), 3))]
+    turned = [np.linalg.qr(rng.normal(size=(4, 4)))[0] * rng.uniform(0.3, 3, 4) for _ in range(2)]
+    one, two = turned[0] @ before + 3, turned[1] @ after - 2
+    found.append(mad_chi2(one, two, iterate(one, two, np.zeros(8), 3)))
+    assert_close(np.log1p(found[1]), np.log1p(found[0]), atol=2e-4)
+
+
+@pytest.mark.parametrize("pixels", [1, 255, 256, 257, 1000])
+def test_a_pixel_does_not_know_its_place(pixels):
+    before, after = two_dates(1000, 3, seed=7)
+    transform = iterate(before, after, np.zeros(6), 1)
+    whole = mad_chi2(before, after, transform)
+    part = mad_chi2(before[:, -pixels:], after[:, -pixels:], transform)
+    assert_close(part, whole[-pixels:], atol=0)
+
+
 @LAW
 @given(st.sets(st.integers(1, 119), max_size=8), st.booleans())
 def test_moments_of_blocks_add_up_to_the_whole(cuts, weighted):
@@ -169,9 +182,9 @@ def test_moments_of_blocks_add_up_to_the_whole(cuts, weighted):
     ]
     total = sum(parts[1:], parts[0])
     assert isinstance(total, Moments)
-    assert total.weight == pytest.approx(whole.weight, rel=1e-12)
-    assert_close(total.first, whole.first, atol=1e-9)
-    assert_close(total.second, whole.second, atol=1e-9)
+    assert total.weight == pytest.approx(whole.weight, rel=1e-6)
+    assert_close(total.first, whole.first, atol=1e-4)
+    assert_close(total.second, whole.second, atol=1e-3)
 
 
 @LAW

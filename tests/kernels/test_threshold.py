@@ -2,9 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
 from sklearn.cluster import KMeans
 
-from rs_monitor.kernels.threshold import BIN_WIDTH, BINS, histogram, two_means
+from rs_monitor.kernels.threshold import (
+    BIN_WIDTH,
+    BINS,
+    histogram,
+    otsu,
+    quantile,
+    two_means,
+)
 from tests.comparison import assert_close
 
 LAW = settings(deadline=None, derandomize=True, max_examples=50)
@@ -78,3 +86,42 @@ def test_blocks_add_up_to_the_whole(numbers, cut):
     values = centres(numbers)
     parts = histogram(values[:cut]) + histogram(values[cut:])
     assert_close(parts, histogram(values), atol=1e-9)
+
+
+@LAW
+@given(bins)
+def test_otsu_names_scikit_images_bin(numbers):
+    table = histogram(centres(numbers))
+    middles = (np.arange(BINS) + 0.5) * BIN_WIDTH
+    last = int(np.flatnonzero(table[0])[-1]) + 1
+    expected = threshold_otsu(hist=(table[0, :last].astype(int), middles[:last]))
+    values = centres(numbers)
+    found = otsu(table)
+    # equally good splits may differ by rounding: both must be equally good
+    assert spread_of(values, found) == pytest.approx(
+        spread_of(values, expected), rel=1e-9, abs=1e-9
+    )
+    assert spread_of(values, found) == pytest.approx(brute_force(values)[0], rel=1e-9, abs=1e-9)
+
+
+def test_otsu_cuts_where_the_lower_group_ends():
+    table = histogram(np.array([1.005, 1.005, 1.025, 9.005]))
+    assert otsu(table) == pytest.approx(1.03)
+
+
+def test_otsu_needs_two_values():
+    with pytest.raises(ValueError, match="nothing to split"):
+        otsu(histogram(np.array([3.0, 3.0])))
+
+
+@LAW
+@given(bins, st.floats(0.01, 1))
+def test_quantile_is_numpys_within_a_bin(numbers, share):
+    values = centres(numbers)
+    expected = np.quantile(values, share, method="inverted_cdf")
+    assert abs(quantile(histogram(values), share) - expected) <= BIN_WIDTH / 2 + 1e-9
+
+
+def test_no_value_has_no_quantile():
+    with pytest.raises(ValueError, match="no value"):
+        quantile(histogram(np.array([np.nan])), 0.5)
