@@ -41,6 +41,65 @@ class Change(IntEnum):
     CHANGE = 2
 
 
+class LastingLoss(IntEnum):
+    """Vegetation gone for built ground or earthwork; "cannot tell" is kept apart from both."""
+
+    NOT_SEEN = 0
+    NONE = 1
+    LASTING = 2
+    CANNOT_TELL = 3
+
+
+class SlopeGrade(IntEnum):
+    """Official slope grades of farmland (GDPDJB), flattest first; limits stand in the rules."""
+
+    GRADE_1 = 1
+    GRADE_2 = 2
+    GRADE_3 = 3
+    GRADE_4 = 4
+    GRADE_5 = 5
+
+
+class SlopeLimit(IntEnum):
+    """A slope held against one limit, given what the elevation model is worth."""
+
+    UNKNOWN = 0
+    BELOW = 1
+    BORDERLINE = 2
+    ABOVE = 3
+
+
+class Motion(IntEnum):
+    """What a displacement rate says; of a line of sight, down is away from the sensor."""
+
+    NOT_SEEN = 0
+    STILL = 1
+    DOWN = 2
+    UP = 3
+
+
+class AlertStatus(IntEnum):
+    """Where a watched pixel stands; "not observed" is never "no change"."""
+
+    NOT_OBSERVED = 0
+    NO_CHANGE = 1
+    FIRST = 2
+    PROVISIONAL = 3
+    CONFIRMED = 4
+    FINISHED = 5
+    RESET = 6
+    NO_BASELINE = 7
+
+
+class BreakStatus(IntEnum):
+    """What a series of looks says of a break; "not observed" is never "no change"."""
+
+    NOT_OBSERVED = 0
+    NO_CHANGE = 1
+    CHANGE = 2
+    NOT_FITTED = 3
+
+
 class Sky(IntEnum):
     """What a look at a pixel shows, of a screened cube; ``CLEAR`` and ``DOUBTFUL`` are ground."""
 
@@ -176,6 +235,26 @@ LAND_COVER_STYLE: Mapping[int, ClassStyle] = {
 CHANGE_STYLE: Mapping[int, ClassStyle] = {
     Change.NO_CHANGE: ClassStyle("no_change", "无变化", (235, 235, 225)),
     Change.CHANGE: ClassStyle("change", "变化", (208, 28, 44)),
+}
+
+SLOPE_GRADE_STYLE: Mapping[int, ClassStyle] = {
+    SlopeGrade.GRADE_1: ClassStyle("grade_1", "一级坡度", (56, 148, 72)),
+    SlopeGrade.GRADE_2: ClassStyle("grade_2", "二级坡度", (166, 217, 106)),
+    SlopeGrade.GRADE_3: ClassStyle("grade_3", "三级坡度", (255, 240, 160)),
+    SlopeGrade.GRADE_4: ClassStyle("grade_4", "四级坡度", (253, 160, 82)),
+    SlopeGrade.GRADE_5: ClassStyle("grade_5", "五级坡度", (205, 48, 38)),
+}
+
+SLOPE_LIMIT_STYLE: Mapping[int, ClassStyle] = {
+    SlopeLimit.BELOW: ClassStyle("below", "未超限", (170, 210, 170)),
+    SlopeLimit.BORDERLINE: ClassStyle("borderline", "临界", (250, 225, 120)),
+    SlopeLimit.ABOVE: ClassStyle("above", "超限", (200, 60, 50)),
+}
+
+MOTION_STYLE: Mapping[int, ClassStyle] = {
+    Motion.STILL: ClassStyle("still", "稳定", (225, 225, 215)),
+    Motion.DOWN: ClassStyle("down", "下沉", (178, 24, 43)),
+    Motion.UP: ClassStyle("up", "抬升", (33, 102, 172)),
 }
 
 CROPLAND = frozenset({LandCover.PADDY, LandCover.UPLAND_CROP})

@@ -6,11 +6,17 @@ from rs_monitor import codes
 from rs_monitor.codes import (
     CHANGE_STYLE,
     LAND_COVER_STYLE,
+    MOTION_STYLE,
     NODATA,
     NOT_SEPARABLE,
+    SLOPE_GRADE_STYLE,
+    SLOPE_LIMIT_STYLE,
     Change,
     CodeSystem,
     LandCover,
+    Motion,
+    SlopeGrade,
+    SlopeLimit,
     is_arable,
     land_cover_of,
     separable,
@@ -36,7 +42,23 @@ def test_every_class_has_a_style():
     assert set(CHANGE_STYLE) == set(Change) - {Change.NOT_SEEN}
 
 
-@pytest.mark.parametrize("styles", [LAND_COVER_STYLE, CHANGE_STYLE])
+@pytest.mark.parametrize(
+    ("style", "codes"),
+    [
+        (SLOPE_GRADE_STYLE, SlopeGrade),
+        (SLOPE_LIMIT_STYLE, SlopeLimit),
+        (MOTION_STYLE, Motion),
+    ],
+)
+def test_terrain_styles_are_named_as_the_class(style, codes):
+    named = {int(code): code.name.lower() for code in codes if code != NODATA}
+    assert {code: one.name for code, one in style.items()} == named
+
+
+@pytest.mark.parametrize(
+    "styles",
+    [LAND_COVER_STYLE, CHANGE_STYLE, SLOPE_GRADE_STYLE, SLOPE_LIMIT_STYLE, MOTION_STYLE],
+)
 def test_names_and_colours_tell_classes_apart(styles):
     for part in ("name", "zh", "rgb"):
         assert len({getattr(style, part) for style in styles.values()}) == len(styles)

@@ -15,10 +15,11 @@ from odc.geo.geobox import GeoBox
 
 from rs_monitor.acceptance.overlay import Overlay, valid_shapes
 from rs_monitor.acceptance.rules import AcceptanceRules, SlopeRule
-from rs_monitor.acceptance.zonal import Cover, cover_of, sample
 from rs_monitor.codes import CROPLAND, NODATA, SEALED, LandCover, is_arable
 from rs_monitor.config import Period
 from rs_monitor.errors import GridMismatch, LayerError
+from rs_monitor.kernels.grades import grade_codes
+from rs_monitor.maps.cover import Cover, cover_of, sample, weighted_mean
 
 CYCLES_NOT_SEEN = 255
 
@@ -352,15 +353,15 @@ def _slope(
     if slope_deg is None:
         return None
     slope = sample(slope_deg, cover, np.nan)
-    known = np.isfinite(slope)
-    weight, total = cover.fraction, cover.fraction.sum()
-    if not known.any():
+    weight = cover.fraction
+    mean_deg, unknown_share = weighted_mean(slope, weight)
+    if unknown_share == 1.0:
         return SlopeSummary(float("nan"), 0.0, 1.0, "")
-    grades = np.searchsorted(rule.grade_limits.values, slope[known], side="left")
-    per_grade = np.bincount(grades, weights=weight[known])
+    grades = grade_codes(slope, rule.grade_limits.values)
+    per_grade = np.bincount(grades[grades != NODATA], weights=weight[grades != NODATA])
     return SlopeSummary(
-        mean_deg=float(np.average(slope[known], weights=weight[known])),
-        steep_share=float(weight[known & (slope > rule.steep_above.value)].sum() / total),
-        unknown_share=float(weight[~known].sum() / total),
-        grade=str(int(per_grade.argmax()) + 1),
+        mean_deg=mean_deg,
+        steep_share=float(weight[slope > rule.steep_above.value].sum() / weight.sum()),
+        unknown_share=unknown_share,
+        grade=str(int(per_grade.argmax())),
     )

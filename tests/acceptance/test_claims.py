@@ -9,7 +9,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs_monitor.acceptance import checks, claims, doubts, evidence, overlay, zonal
+from rs_monitor.acceptance import checks, claims, doubts, evidence, overlay
 from rs_monitor.acceptance.claims import Evidence, answer_of, judge_claims
 from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.rules import load_acceptance_rules
@@ -18,6 +18,7 @@ from rs_monitor.codes import ClaimAnswer, LandCover, Status
 from rs_monitor.config import Period, data_root
 from rs_monitor.errors import GridMismatch, LayerError, MissingCRS
 from rs_monitor.grid import zone_geobox
+from rs_monitor.maps import cover
 
 CRS = "EPSG:4548"
 WEST, NORTH = 540000, 3500400
@@ -512,7 +513,7 @@ def test_no_rule_no_support():
 
 def test_nothing_returns_a_total():
     """No public function of the room yields a number of square metres over several claims."""
-    for module in (checks, claims, doubts, evidence, overlay, zonal):
+    for module in (checks, claims, doubts, evidence, overlay, cover):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 assert "total" not in name

@@ -5,9 +5,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.acceptance.zonal import cover_of, sample
 from rs_monitor.errors import UnsuitableCRS
 from rs_monitor.grid import zone_geobox
+from rs_monitor.maps.cover import cover_of, sample, weighted_mean
 
 CRS = "EPSG:4548"
 GRID = zone_geobox((500000, 3500000, 500040, 3500040), CRS, 10)
@@ -39,5 +39,14 @@ def test_area_in_pixels_equals_the_polygon_whatever_its_crs():
 
 def test_a_grid_in_degrees_is_refused():
     degrees = GeoBox((10, 10), Affine(0.01, 0, 117, 0, -0.01, 31.1), "EPSG:4490")
-    with pytest.raises(UnsuitableCRS, match="pixels of a claim needs a projected CRS"):
+    with pytest.raises(UnsuitableCRS, match="the cover of a polygon needs a projected CRS"):
         cover_of(shapely.box(117, 31, 117.1, 31.1), "EPSG:4490", degrees)
+
+
+def test_the_mean_of_known_values_and_what_is_unknown():
+    values = np.array([2.0, np.nan, 8.0], np.float32)
+    assert weighted_mean(values, np.array([3.0, 4.0, 1.0])) == (3.5, 0.5)
+    mean, unknown = weighted_mean(values[1:2], np.array([4.0]))
+    assert np.isnan(mean)
+    assert unknown == 1
+    assert weighted_mean(values[:0], np.array([]))[1] == 1

@@ -62,7 +62,7 @@ def cover_of(geometry: shapely.Geometry, crs: Any, geobox: GeoBox) -> Cover:
     -----
     The polygon is brought into pixel coordinates and cut with unit squares (exact overlay).
     """
-    grid = require_projected(geobox, "pixels of a claim")
+    grid = require_projected(geobox, "the cover of a polygon")
     to_grid = _transformer(crs, str(grid.crs))
     inverse = ~grid.affine
 
@@ -115,3 +115,25 @@ def sample(data: NDArray[Pixel], cover: Cover, outside: float) -> NDArray[Pixel]
     values = np.full(cover.row.size, outside, dtype=data.dtype)
     values[inside] = data[cover.row[inside], cover.col[inside]]
     return values
+
+
+def weighted_mean(values: NDArray[Any], weights: FloatArray) -> tuple[float, float]:
+    """Mean of the known values, each weighted by its part of the polygon.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        NaN = unknown; never filled.
+    weights : ndarray of float64, shape (n,)
+        Not negative, e.g. ``Cover.fraction``.
+
+    Returns
+    -------
+    mean, unknown_share : float
+        NaN and 1 where nothing is known; the share is of the weights.
+    """
+    known = np.isfinite(values)
+    if not weights[known].sum() > 0:
+        return float("nan"), 1.0
+    mean = float(np.average(values[known], weights=weights[known]))
+    return mean, float(weights[~known].sum() / weights.sum())
