@@ -191,19 +191,41 @@ class DemSettings(Model):
         return collection
 
 
-class IrMad(Model):
-    """Two-date change by iteratively reweighted multivariate alteration detection."""
+class TwoDate(Model):
+    """Two-date change by linear variates of the two composites."""
 
-    method: Literal["irmad"]
-    threshold: Literal["kmeans"] = Field(description="how the change mask is cut")
+    method: Literal["cva", "mad", "irmad", "isfa"]
+    threshold: Literal["kmeans", "otsu", "chi2", "chi2_rescaled"] = Field(
+        description="how the change mask is cut"
+    )
+    p: float | None = Field(
+        None, validate_default=True, gt=0, lt=1, description="tail probability, for chi2 rules"
+    )
     max_iterations: int = Field(50, ge=1, le=500)
     tolerance: float = Field(1e-3, gt=0, description="largest move of a canonical correlation")
+
+    @field_validator("p")
+    @classmethod
+    def _for_chi2(cls, p: float | None, info: ValidationInfo) -> float | None:
+        rule = info.data.get("threshold", "")
+        if rule and (p is None) == rule.startswith("chi2"):
+            raise ValueError(f"threshold {rule!r} {'needs' if p is None else 'takes no'} p")
+        return p
+
+
+class Combined(Model):
+    """Two-date change by the combined method; its parameters stand in the rule file."""
+
+    method: Literal["combined"]
 
 
 class Posterior(Model):
     """Post-classification comparison on class probabilities of two seasons."""
 
     method: Literal["posterior"]
+
+
+CHANGE_METHODS = frozenset({"cva", "mad", "irmad", "isfa", "combined", "posterior"})
 
 
 class LandCoverSettings(Model):
@@ -226,6 +248,8 @@ class RulesSettings(Model):
     acceptance: str = Field("acceptance-guide-2024", description="name or path of a rule file")
     detection: str = Field("detection", description="name or path of the detection thresholds")
     imagery: str = Field("imagery", description="name or path of the thresholds of the imagery")
+    change: str = Field("change", description="name or path of the parameters of change")
+    terrain: str = Field("terrain", description="name or path of the thresholds of terrain")
 
 
 class ClusterSettings(Model):
@@ -284,7 +308,7 @@ class RunConfig(Model):
     zones: ZonesSettings | None = None
     authority: AuthoritySettings = Field(default_factory=AuthoritySettings)
     dem: DemSettings | None = Field(None, validate_default=True)
-    change: IrMad | Posterior = Field(discriminator="method")
+    change: TwoDate | Combined | Posterior = Field(discriminator="method")
     land_cover: LandCoverSettings | None = Field(None, validate_default=True)
     rules: RulesSettings = Field(default_factory=RulesSettings)
     register_: RegisterSettings = Field(default_factory=RegisterSettings, alias="register")
@@ -414,7 +438,7 @@ def _problem(detail: Mapping[str, Any]) -> str:
 
 def _without_tag(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Drop the chosen method that pydantic puts behind ``change``: it is no key of the file."""
-    if location[:1] == ("change",) and location[1:2] in {("irmad",), ("posterior",)}:
+    if location[:1] == ("change",) and location[1:2] and location[1] in CHANGE_METHODS:
         return (location[0], *location[2:])
     return location
 

@@ -10,7 +10,7 @@ from rs_monitor.acceptance.rules import load_acceptance_rules
 from rs_monitor.config import (
     DATA_VARIABLE,
     DetectionRules,
-    IrMad,
+    TwoDate,
     Posterior,
     data_root,
     find_rules,
@@ -24,6 +24,8 @@ from rs_monitor.config import (
 from rs_monitor.errors import ConfigError
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.imagery.side_table import read_side_table
+from rs_monitor.maps.change_rules import ChangeRules
+from rs_monitor.maps.terrain_rules import TerrainRules
 from rs_monitor.pipeline.rules import ImageryRules
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -33,6 +35,8 @@ LOADERS = {
     "findings-guide-2024": load_finding_rules,
     "acceptance-guide-2024": load_acceptance_rules,
     "imagery": lambda path: load_table(path, ImageryRules),
+    "change": lambda path: load_table(path, ChangeRules),
+    "terrain": lambda path: load_table(path, TerrainRules),
 }
 
 SMALL = """
@@ -86,7 +90,7 @@ def mistakes(path, overrides=None):
 
 def test_a_small_job(job):
     loaded = load_config(job())
-    assert loaded.change == IrMad(method="irmad", threshold="kmeans")
+    assert loaded.change == TwoDate(method="irmad", threshold="kmeans")
     assert loaded.periods.after.contains(dt.date(2021, 12, 31))
     assert not loaded.periods.after.contains(dt.date(2022, 1, 1))
     assert loaded.grid.block_px == 512
@@ -116,7 +120,7 @@ def test_keys_that_contradict_each_other_are_told_beside_other_mistakes(job):
     path = job(
         ('quantity = "dn"', 'quantity = "dn"\nmask_band = "scl"\nzoom = 3'),
         ("after = { start = 2021-01-01", "after = { start = 2020-06-01"),
-        ('threshold = "kmeans"', 'threshold = "chi2"\nmax_iterations = 0'),
+        ('threshold = "kmeans"', 'threshold = "entropy"\nmax_iterations = 0'),
         more='[land_cover]\nsource = "survey"\ntrees = 20\n'
         '[cluster]\nkind = "scheduler"\nworkers = 0\n',
     )
@@ -144,7 +148,10 @@ def test_a_missing_table_and_key(job):
     [
         (("schema_version = 1", "schema_version = 2"), "schema_version: Input should be 1; got 2"),
         (('mask = "none"', 'mask = "scl"'), "imagery.mask_band: must be given exactly when mask"),
-        (('"kmeans"', '"chi2"'), "change.threshold: Input should be 'kmeans'"),
+        (('"kmeans"', '"entropy"'), "change.threshold: Input should be 'kmeans'"),
+        (('"kmeans"', '"chi2"'), "change.p: threshold 'chi2' needs p; got None"),
+        (('"kmeans"', '"otsu"\np = 0.01'), "change.p: threshold 'otsu' takes no p; got 0.01"),
+        (('"kmeans"', '"chi2"\np = 1.5'), "change.p: Input should be less than 1"),
         (('"kmeans"', '"kmeans"\np_value = 0.1'), "change.p_value: unknown key"),
         (('"irmad"\nthreshold = "kmeans"', '"posterior"'), "land_cover: change.method 'posterior'"),
         (('"irmad"', '"ratio"'), "change: Input tag 'ratio' found using 'method' does not match"),

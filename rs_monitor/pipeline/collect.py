@@ -134,9 +134,9 @@ def write_maps(folder: RunFolder, products: ZoneProducts, plan: Plan) -> None:
         ["change_magnitude"],
         overview="average",
     )
-    if "slope_deg" in arrays:
-        name = "slope_deg"
-        _write(folder, products, name, arrays[name], [name], overview="average")
+    for name in ("change_probability", "slope_deg"):
+        if name in arrays:
+            _write(folder, products, name, arrays[name], [name], overview="average")
     for label in ("before", "after"):
         _write_cover(folder, products, label)
 
@@ -183,7 +183,7 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         geobox=zone.geobox,
         change=arrays["change"],
         magnitude=arrays["change_magnitude"],
-        probability=arrays.get("probability"),
+        probability=arrays.get("probability", arrays.get("change_probability")),
         land_cover_before=arrays.get("land_cover_before"),
         land_cover_after=arrays.get("land_cover_after"),
         confidence_before=arrays.get("confidence_before"),

@@ -158,7 +158,7 @@ def input_digests(
         digests["dem"] = fingerprint([item_identity(item) for item in dem])
     if config.imagery.harmonise != "none":
         digests["harmonisation"] = fingerprint(load_harmonisation().model_dump(mode="json"))
-    for role in ("detection", "findings", "imagery"):
+    for role in ("detection", "findings", "imagery", "change", "terrain"):
         digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests
 
@@ -180,7 +180,7 @@ def missing_products(config: RunConfig) -> list[tuple[str, str]]:
     if config.land_cover is None:
         missing.append(("land_cover", "no survey layer to train on and no model named"))
     if config.dem is None:
-        missing.append(("slope_deg", "no DEM"))
+        missing += [("slope_deg", "no DEM"), ("slope_grade", "no DEM")]
     if config.zones is None:
         missing.append(("zones", "no remediation zones: the whole scene was taken as one"))
     if config.imagery.mask == "none":

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+import dask.config
 import numpy as np
 from numpy.typing import NDArray
 
 from rs_monitor.codes import CodeSystem
-from rs_monitor.config import IrMad, LandCoverSettings
-from rs_monitor.errors import NoObservations
-from rs_monitor.grid import Block
-from rs_monitor.kernels.change import MadTransform, Moments
-from rs_monitor.kernels.threshold import two_means
-from rs_monitor.maps.change import fit_irmad
+from rs_monitor.config import LandCoverSettings, Model, Posterior, TwoDate
+from rs_monitor.errors import NoObservations, QuantityError
+from rs_monitor.grid import Block, widen
 from rs_monitor.maps.features import feature_names
 from rs_monitor.maps.land_cover import (
     ForestModel,
@@ -26,25 +24,22 @@ from rs_monitor.maps.land_cover import (
     survey_labels,
     train_forest,
 )
+from rs_monitor.maps.two_date import TwoDateFit, fit_two_date
 from rs_monitor.outputs.digest import array_digest, fingerprint
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
 from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.tasks import (
     APPLY,
-    OBSERVE,
     ApplyTask,
-    HistogramTask,
-    MomentsTask,
     ObserveTask,
     SampleTask,
     apply_block,
-    histogram_block,
-    moments_block,
     observe_block,
     sample_block,
 )
 from rs_monitor.pipeline.work import Work, block_task, values_of
+from rs_monitor.pipeline.zone_pair import OBSERVE, ZonePair
 
 Observed = Mapping[str, Mapping[Block, str]]
 """Blocks that could be read, by zone, each with the fingerprint it was stored under."""
@@ -114,27 +109,37 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Parameters of one zone that tiles apply."""
+    """Parameters of one zone that tiles apply; without ``two_date`` posteriors are compared."""
 
-    transform: MadTransform | None
-    threshold: float
+    two_date: TwoDateFit | None
     model: ForestModel | None
-    iterations: int = 0
+    probability_limit: float
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """Plain values for fingerprints and the manifest."""
-        table: dict[str, Any] = {"threshold": self.threshold}
-        if self.transform is not None:
-            parts = (self.transform.before, self.transform.after, self.transform.offset)
-            table["iterations"] = self.iterations
-            table["correlations"] = self.transform.correlations.tolist()
-            table["transform"] = fingerprint([array_digest(part) for part in parts])
+        if self.two_date is None:
+            table: dict[str, Any] = {"method": "posterior", "threshold": self.probability_limit}
+        else:
+            table = {**self.two_date.attrs, "fit": fingerprint(plain(self.two_date))}
         if self.model is not None:
             arrays = model_arrays(self.model)
             table["model"] = fingerprint({k: array_digest(v) for k, v in arrays.items()})
             table["classes"] = list(self.model.classes)
         return table
+
+
+def plain(value: Any) -> Any:
+    """A fitted record as what a fingerprint takes: arrays by their digest."""
+    if isinstance(value, np.ndarray):
+        return array_digest(value)
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Model):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    return value
 
 
 def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
@@ -146,78 +151,40 @@ def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
         blocks = usable[zone.zone_id]
         if not blocks:
             continue
-        if isinstance(config.change, IrMad):
-            try:
-                fitted[zone.zone_id] = _fit_irmad(work, zone, blocks, config.change, model)
-            except NoObservations as error:
-                if config.on_failure == "stop" or len(work.plan.zones) == 1:
-                    raise
-                work.ledger.failures.append((zone.zone_id, "fit", str(error)))
-                continue
-        else:
-            fitted[zone.zone_id] = Fitted(None, work.rules.change_probability, model)
+        try:
+            two_date = None if isinstance(config.change, Posterior) else _fit(work, zone, blocks)
+        except (NoObservations, QuantityError) as error:
+            if config.on_failure == "stop" or len(work.plan.zones) == 1:
+                raise
+            work.ledger.failures.append((zone.zone_id, "fit", str(error)))
+            continue
+        fitted[zone.zone_id] = Fitted(two_date, model, work.rules.change_probability)
         work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record
     return fitted
 
 
-def _fit_irmad(
-    work: Work,
-    zone: ZonePlan,
-    blocks: Mapping[Block, str],
-    settings: IrMad,
-    model: ForestModel | None,
-) -> Fitted:
-    bands = len(work.plan.config.imagery.bands)
-
-    def measure_about(origin: NDArray[np.float64], transform: MadTransform | None) -> Moments:
-        tasks = [
-            MomentsTask(block_task(work, zone, block, observed=mark), origin, transform)
-            for block, mark in blocks.items()
-        ]
-        parts = values_of(work.stage(f"fit {zone.zone_id}", moments_block, tasks))
-        return sum(parts[1:], parts[0])
-
-    first = measure_about(np.zeros(2 * bands), None)
-    if first.weight == 0:
-        raise NoObservations(
-            f"got no pixel of zone {zone.zone_id} seen in both periods; needed some; widen the "
-            "periods or add scenes"
-        )
-    origin = first.first / first.weight
-    try:
-        transform, iterations = fit_irmad(
-            lambda last: measure_about(origin, last),
-            origin,
-            max_iterations=settings.max_iterations,
-            tolerance=settings.tolerance,
-        )
-    except np.linalg.LinAlgError as error:
-        raise NoObservations(
-            f"got a band of zone {zone.zone_id} that is constant or made of the others; needed "
-            "independent bands; take it out of imagery.bands"
-        ) from error
-    threshold = _irmad_threshold(work, zone, blocks, transform)
-    return Fitted(transform, threshold, model, iterations)
+def _fit(work: Work, zone: ZonePlan, blocks: Mapping[Block, str]) -> TwoDateFit:
+    """Fit the change of a zone in this process; blocks are read by its threads."""
+    settings = work.plan.config.change
+    work.progress(f"fit {zone.zone_id}", 0, 1)
+    with dask.config.set(scheduler="threads", num_workers=work.plan.config.cluster.workers):
+        before, after = zone_pair(work, zone, blocks).lazy()
+        try:
+            if isinstance(settings, TwoDate):
+                chosen = settings.model_dump()
+                found = fit_two_date(before, after, **chosen)
+            else:
+                found = fit_two_date(before, after, method="combined", rules=work.change_rules)
+        except (NoObservations, QuantityError) as error:
+            raise type(error)(f"zone {zone.zone_id}: {error}") from error
+    work.progress(f"fit {zone.zone_id}", 1, 1)
+    return found
 
 
-def _irmad_threshold(
-    work: Work,
-    zone: ZonePlan,
-    blocks: Mapping[Block, str],
-    transform: MadTransform,
-) -> float:
-    tasks = [
-        HistogramTask(block_task(work, zone, block, observed=mark), transform)
-        for block, mark in blocks.items()
-    ]
-    parts = values_of(work.stage(f"fit {zone.zone_id}", histogram_block, tasks))
-    try:
-        return two_means(np.sum(parts, axis=0))
-    except ValueError as error:
-        raise NoObservations(
-            f"got one and the same magnitude all over zone {zone.zone_id}; needed some contrast to "
-            "cut; check that the two periods hold different scenes"
-        ) from error
+def zone_pair(work: Work, zone: ZonePlan, blocks: Mapping[Block, str]) -> ZonePair:
+    """Where the composites of a zone lie."""
+    bands = tuple(work.plan.config.imagery.bands)
+    return ZonePair(work.store, zone.zone_id, zone.geobox, blocks, bands)
 
 
 def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestModel:
@@ -257,10 +224,10 @@ def _zone_labels(plan: Plan, zone: ZonePlan) -> NDArray[np.uint8]:
 def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[ApplyTask]:
     """Turn every observed block into maps; return the tasks that were done."""
     tasks = [
-        _apply_task(work, zone, block, observed, fitted[zone.zone_id])
+        _apply_task(work, zone, block, usable[zone.zone_id], fitted[zone.zone_id])
         for zone in work.plan.zones
         if zone.zone_id in fitted
-        for block, observed in usable[zone.zone_id].items()
+        for block in usable[zone.zone_id]
     ]
     for receipt in values_of(work.stage("apply", apply_block, tasks)):
         work.ledger.note(receipt, APPLY)
@@ -268,21 +235,34 @@ def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[Ap
 
 
 def _apply_task(
-    work: Work, zone: ZonePlan, block: Block, observed: str, fitted: Fitted
+    work: Work, zone: ZonePlan, block: Block, blocks: Mapping[Block, str], fitted: Fitted
 ) -> ApplyTask:
+    near = {other: blocks[other] for other in _near(zone, block, blocks, fitted)}
     mark = fingerprint(
         {
             "stage": APPLY,
-            "observed": observed,
+            "observed": {other.name: observed for other, observed in near.items()},
             "fitted": fitted.record,
-            "method": work.plan.config.change.method,
         }
     )
     return ApplyTask(
-        at=block_task(work, zone, block, fingerprint=mark, observed=observed),
+        at=block_task(work, zone, block, fingerprint=mark, observed=blocks[block]),
         rules=work.rules,
-        transform=fitted.transform,
-        threshold=fitted.threshold,
         model=fitted.model,
-        compare_posteriors=work.plan.config.change.method == "posterior",
+        two_date=fitted.two_date,
+        pair=zone_pair(work, zone, near),
     )
+
+
+def _near(zone: ZonePlan, block: Block, blocks: Mapping[Block, str], fitted: Fitted) -> list[Block]:
+    """Blocks whose composites the maps of a block depend on."""
+    margin_px = 0 if fitted.two_date is None else fitted.two_date.margin_px
+    (rows, cols), _ = widen(block.window, margin_px, zone.geobox)
+    return [
+        other
+        for other in blocks
+        if other.y0 < rows.stop
+        and other.y1 > rows.start
+        and other.x0 < cols.stop
+        and other.x1 > cols.start
+    ]

@@ -12,6 +12,7 @@ from rs_monitor.imagery.dark_levels import RadiometryRules
 from rs_monitor.imagery.registration import RegistrationRules
 from rs_monitor.imagery.seasons import SeasonRules
 from rs_monitor.imagery.sky_rules import ClearSkyRules
+from rs_monitor.maps.change_rules import ChangeRules
 
 
 class InspectionRules(Model):
@@ -33,6 +34,17 @@ class ImageryRules(Model):
     registration: RegistrationRules
     detectability: DetectabilityRules
     season: SeasonRules
+
+
+def load_change_rules(name_or_path: str, base: Path) -> ChangeRules:
+    """Read the parameters of two-date change.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule file, or with every mistake in it.
+    """
+    return load_table(find_rules(name_or_path, base), ChangeRules)
 
 
 def load_imagery_rules(name_or_path: str, base: Path) -> ImageryRules:

@@ -38,7 +38,8 @@ from rs_monitor.pipeline.inspect import RADIOMETRY, inspect
 from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.measure import Observed, apply, fit, observe
 from rs_monitor.pipeline.plan import Plan
-from rs_monitor.pipeline.rules import ImageryRules, load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules, load_change_rules, load_imagery_rules
+from rs_monitor.pipeline.slope_grades import write_slope_grades
 from rs_monitor.pipeline.tasks import ApplyTask
 from rs_monitor.pipeline.work import Ledger, Progress, Work
 from rs_monitor.register.store import Register
@@ -81,7 +82,7 @@ def open_run(plan: Plan, out: Path, config_text: str) -> RunFolder:
     """Create the run folder of a plan, or take up the one that is there."""
     paths = {
         f"{role}.toml": find_rules(getattr(plan.config.rules, role), plan.base)
-        for role in ("detection", "findings", "imagery")
+        for role in ("detection", "findings", "imagery", "change", "terrain")
     }
     folder = RunFolder.open(
         out,
@@ -195,7 +196,8 @@ def _compute(
     ) as pool:
         folder.set_cluster(**pool.shape())
         rules = load_detection_rules(plan)
-        work = Work(plan, folder.blocks, pool, rules, imagery_rules, progress, ledger)
+        change_rules = load_change_rules(plan.config.rules.change, plan.base)
+        work = Work(plan, folder.blocks, pool, rules, imagery_rules, change_rules, progress, ledger)
         scenes = inspect(work)
         observed: Observed = observe(work, scenes)
         if not any(observed.values()):
@@ -233,6 +235,7 @@ def _collect(
         patches.append(zone_patches(zone, plan, rules, imagery_rules.detectability))
         coverages.append(zone_coverage(zone, rules, plan))
         progress("collect", done, len(products))
+    write_slope_grades(folder, products, plan)
     made = {zone.zone.zone_id for zone in products}
     unseen = [zone for zone in plan.zones if zone.zone_id not in made]
     coverages += [unseen_coverage(zone, rules, plan) for zone in unseen]

@@ -14,8 +14,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rs_monitor.codes import NODATA
 from rs_monitor.config import DetectionRules, Period, Periods
-from rs_monitor.errors import ReadError, RunError
+from rs_monitor.errors import ReadError
 from rs_monitor.grid import Block
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.composites import (
@@ -29,10 +30,8 @@ from rs_monitor.imagery.composites import (
 )
 from rs_monitor.imagery.incidents import ReadIncident, recorded_reads
 from rs_monitor.imagery.lost_looks import lost_looks
-from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
 from rs_monitor.kernels.series import crop_cycles
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
-from rs_monitor.kernels.threshold import histogram
 from rs_monitor.lazy import reduce_time
 from rs_monitor.maps.change import change_mask, change_probability
 from rs_monitor.maps.features import feature_names, season_features
@@ -45,11 +44,13 @@ from rs_monitor.maps.land_cover import (
     most_probable,
 )
 from rs_monitor.maps.terrain import slope
+from rs_monitor.maps.two_date import TwoDateFit, two_date_change
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, looks_at
 from rs_monitor.pipeline.relief import Ground
+from rs_monitor.pipeline.zone_pair import OBSERVE, ZonePair, observed_block
 
-OBSERVE, APPLY = "observe", "apply"
+APPLY = "apply"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -94,15 +95,7 @@ class BlockTask:
         RunError
             If it is no longer what was observed.
         """
-        arrays, reason = self.store.read_block(
-            self.zone_id, OBSERVE, self.block.name, self.observed
-        )
-        if arrays is None:
-            raise RunError(
-                f"got block {self.block.name} of zone {self.zone_id} in another state ({reason}); "
-                "needed the one just observed; run the job again"
-            )
-        return arrays
+        return observed_block(self.store, self.zone_id, self.block, self.observed)
 
 
 class Droppable(Protocol):
@@ -288,39 +281,6 @@ def _slope_graph(task: ObserveTask) -> xr.DataArray:
 
 
 @dataclass(frozen=True)
-class MomentsTask:
-    """Sum the moments of one block for IR-MAD."""
-
-    at: BlockTask
-    origin: NDArray[np.float64]
-    transform: MadTransform | None
-
-
-def _pair(at: BlockTask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    arrays = at.read()
-    before, after = arrays["before"], arrays["after"]
-    return before.reshape(len(before), -1), after.reshape(len(after), -1)
-
-
-def moments_block(task: MomentsTask) -> Moments:
-    """Weighted moments of one observed block."""
-    return mad_moments(*_pair(task.at), task.origin, task.transform)
-
-
-@dataclass(frozen=True)
-class HistogramTask:
-    """Histogram of the change magnitude of one block."""
-
-    at: BlockTask
-    transform: MadTransform
-
-
-def histogram_block(task: HistogramTask) -> NDArray[np.float64]:
-    """Histogram of the square root of the chi-square of one observed block."""
-    return histogram(np.sqrt(mad_chi2(*_pair(task.at), task.transform)))
-
-
-@dataclass(frozen=True)
 class SampleTask:
     """Draw training pixels of one block.
 
@@ -357,14 +317,25 @@ def lattice_origin(geobox: GeoBox) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class ApplyTask:
-    """Turn one observed block into maps, given what was fitted over the zone."""
+    """Turn one observed block into maps, given what was fitted over the zone.
+
+    Attributes
+    ----------
+    at : BlockTask
+    rules : DetectionRules
+    model : ForestModel, optional
+        Classifier of land cover.
+    two_date : TwoDateFit, optional
+        Fitted change between the composites of ``pair``; without it class probabilities are
+        compared.
+    pair : ZonePair
+    """
 
     at: BlockTask
     rules: DetectionRules
-    transform: MadTransform | None
-    threshold: float
     model: ForestModel | None
-    compare_posteriors: bool
+    two_date: TwoDateFit | None
+    pair: ZonePair
 
 
 def apply_block(task: ApplyTask) -> Receipt:
@@ -381,22 +352,27 @@ def _apply(task: ApplyTask, arrays: Arrays) -> Arrays:
     seen = np.minimum(arrays["looks_before"], arrays["looks_after"]) >= task.rules.min_looks
     if task.model is not None:
         maps |= _cover_maps(task.model, arrays)
-    if task.compare_posteriors:
+    if task.two_date is None:
         magnitude = maps["probability"]
+        maps["change"] = change_mask(magnitude, task.rules.change_probability, seen)
     else:
-        magnitude = _irmad_magnitude(task.transform, arrays)
+        layers = _two_date_layers(task.two_date, task)
+        magnitude = layers.pop("magnitude")
+        maps |= {name: np.where(seen, part, _unseen(part)) for name, part in layers.items()}
     maps["change_magnitude"] = np.where(seen, magnitude, np.float32(np.nan))
-    maps["change"] = change_mask(magnitude, task.threshold, seen)
     return maps
 
 
-def _irmad_magnitude(transform: MadTransform | None, arrays: Arrays) -> NDArray[np.float32]:
-    if transform is None:
-        raise ValueError("IR-MAD needs its fitted transform")
-    before, after = arrays["before"], arrays["after"]
-    shape = before.shape[1:]
-    flat = mad_chi2(before.reshape(len(before), -1), after.reshape(len(after), -1), transform)
-    return np.sqrt(flat).reshape(shape)
+def _two_date_layers(fit: TwoDateFit, task: ApplyTask) -> dict[str, NDArray[Any]]:
+    pair, inner = task.pair.around(task.at.block, fit.margin_px)
+    layers = two_date_change(pair.before, pair.after, fit)
+    named = {str(name): layers[name].values[inner] for name in layers}
+    named["change_probability"] = named.pop("probability")
+    return named
+
+
+def _unseen(part: NDArray[Any]) -> Any:
+    return part.dtype.type(np.nan if part.dtype.kind == "f" else NODATA)
 
 
 def _cover_maps(model: ForestModel, arrays: Arrays) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ from rs_monitor.cluster import Outcome, Pool, run_tasks
 from rs_monitor.config import DetectionRules
 from rs_monitor.grid import Block
 from rs_monitor.imagery.incidents import ReadIncident
+from rs_monitor.maps.change_rules import ChangeRules
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, Shifts
 from rs_monitor.pipeline.plan import Plan, ZonePlan
@@ -85,6 +86,7 @@ class Work:
     pool : Pool
     rules : DetectionRules
     imagery_rules : ImageryRules
+    change_rules : ChangeRules
     progress : Progress
     ledger : Ledger
     """
@@ -94,6 +96,7 @@ class Work:
     pool: Pool
     rules: DetectionRules
     imagery_rules: ImageryRules
+    change_rules: ChangeRules
     progress: Progress
     ledger: Ledger
 
