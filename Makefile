@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 7
+BENCH := .venv-bench
 DEMO := demo$(if $(filter-out 7,$(SEED)),-$(SEED))
 
 .PHONY: demo test lint services bench lock clean help
@@ -11,7 +12,7 @@ help:
 	@echo "make demo    run the main job on a synthetic township (SEED=$(SEED))"
 	@echo "make test    pass the tests"
 	@echo "make lint    style, types, import contracts"
-	@echo "make bench   studies that take minutes"
+	@echo "make bench   every stage beside its peers, as one table; takes minutes"
 
 demo: $(VENV)/.ready
 	$(BIN)/rs-monitor demo --seed $(SEED) --out $(DEMO)
@@ -28,8 +29,8 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.ready
-	$(BIN)/python -m benchmarks
+bench: $(BENCH)/.ready
+	OPENBLAS_NUM_THREADS=1 $(BENCH)/bin/python -W ignore -m benchmarks bench
 
 # The lock holds names, versions and hashes; uv only makes the same installation faster.
 $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
@@ -41,8 +42,17 @@ $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# The peers have an environment of their own: the project's lock first, so that they run on the same.
+$(BENCH)/.ready: $(VENV)/.ready requirements.lock benchmarks/peers.lock
+	@echo "setting up $(BENCH) from requirements.lock and benchmarks/peers.lock"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH)
+	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --require-hashes -r benchmarks/peers.lock \
+	  || echo "not every peer could be installed: its lines will say so"
+	@touch $@
+
 lock: $(VENV)/.ready
 	$(BIN)/python scripts/lock.py
 
 clean:
-	rm -rf $(VENV) demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

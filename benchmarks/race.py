@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,9 +178,10 @@ def _agreed(agreement: Callable[[Any, Any], str], ours: Any, peer: Any) -> tuple
 
 def _measured(entrant: Entrant, units: int) -> tuple[Any, float]:
     """Result, and bytes per unit of a second call: the first one compiles."""
-    entrant.run()
-    gc.collect()
-    result, high = high_water(entrant.run)
+    with _arrays_in_maps():
+        entrant.run()
+        gc.collect()
+        result, high = high_water(entrant.run)
     return result, high / (entrant.units or units)
 
 
@@ -189,17 +191,28 @@ def high_water(run: Callable[[], Any]) -> tuple[Any, float]:
     try:
         libc = ctypes.CDLL(None)
         libc.malloc_trim(0)
-        # arrays from maps of their own: what an earlier call left in the heap would hide them
-        libc.mallopt(_MMAP_THRESHOLD, 2**16)
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):
         return run(), float("nan")
     before = _status_bytes(status, "VmRSS")
     result = run()
     high = _status_bytes(status, "VmHWM")
-    libc.mallopt(_MMAP_THRESHOLD, _HEAP_UP_TO)
-    libc.mallopt(_TRIM_THRESHOLD, 2 * _HEAP_UP_TO)
     return result, float(max(0, high - before))
+
+
+@contextmanager
+def _arrays_in_maps() -> Iterator[None]:
+    """Give arrays maps of their own: what one call leaves in the heap would hide the next."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        yield
+        return
+    mallopt(_MMAP_THRESHOLD, 2**16)
+    try:
+        yield
+    finally:
+        mallopt(_MMAP_THRESHOLD, _HEAP_UP_TO)
+        mallopt(_TRIM_THRESHOLD, 2 * _HEAP_UP_TO)
 
 
 def _status_bytes(status: Path, field: str) -> int:

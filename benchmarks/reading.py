@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 
+from benchmarks import race as racing
 from benchmarks.tables import markdown
 from rs_monitor.imagery.catalog import SceneItem, normalise_item
 from rs_monitor.imagery.load import load_cube
 
+STAGE = "reading"
 THREADS = 2
 DATES = 6
 BANDS = ("blue", "green", "red", "nir")
@@ -244,6 +246,49 @@ def table(taken: dict[str, list[Taken]], peer: str, goals: dict[str, float]) -> 
             }
         )
     return pd.DataFrame(rows)
+
+
+def equal_cubes(ours: Cube, peer: Cube) -> str:
+    """Agreement: every band bit for bit."""
+    for band, values in peer.items():
+        if not np.array_equal(np.asarray(ours[band]), np.asarray(values)):
+            raise racing.Disagreement(f"{band} differs")
+    return "equal"
+
+
+def lines(*, quick: bool = False) -> list[racing.Line]:
+    """Our cube in chunks beside rasterio and odc-stac with as many threads.
+
+    Joining the chunks to one array is one more copy into fresh pages; a job never does it.
+    """
+    edge_px, dates = (1024, 2) if quick else (EDGE_PX, DATES)
+    geobox = GeoBox((edge_px, edge_px), transform(), CRS)
+    with tempfile.TemporaryDirectory() as folder:
+        items = write_stack(Path(folder), edge_px, dates)
+
+        def entrant(name: str, reader: Reader) -> racing.Entrant:
+            return racing.Entrant(name, lambda: reader(items, geobox))
+
+        def eager() -> Cube:
+            reader = odc_stac_eager()
+            if reader is None:
+                raise ModuleNotFoundError("odc-stac")
+            return reader(items, geobox)
+
+        threads, odc = "rasterio, one file per thread (2)", "odc-stac, eager (2)"
+        return racing.race(
+            f"{STAGE}, {dates} dates x {len(BANDS)} bands + mask",
+            [entrant("load_cube, chunks of 2048 (2)", ours(2048, joined=False))],
+            [entrant(threads, rasterio_threads), racing.Entrant(odc, eager)],
+            units=edge_px**2 * dates * (len(BANDS) + 1),
+            unit="sample",
+            agreement=equal_cubes,
+            goals=[
+                racing.Goal(threads, GOALS["rasterio"]),
+                racing.Goal(odc, GOALS["odc-stac"]),
+            ],
+            quick=quick,
+        )
 
 
 def main(arguments: list[str]) -> None:

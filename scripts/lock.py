@@ -32,6 +32,8 @@ def main() -> int:
         compile_lock([*project, "--upgrade"], lock)
         tool = ROOT / "bootstrap.in"
         compile_lock([str(tool), "--upgrade"], ROOT / "bootstrap.lock")
+        peers = ["benchmarks/peers.in", "--constraint", str(lock), "--upgrade"]
+        compile_lock(peers, ROOT / "benchmarks" / "peers.lock")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "requirements.lock"

@@ -20,6 +20,8 @@ from odc.geo.xr import xr_coords
 
 import rs_monitor.imagery
 import rs_monitor.maps
+from rs_monitor.codes import AlertStatus
+from rs_monitor.config import data_root, load_table
 from rs_monitor.errors import GridMismatch
 from rs_monitor.imagery.composites import (
     clear_looks,
@@ -37,12 +39,53 @@ from rs_monitor.imagery.load import to_reflectance, valid_mask
 from rs_monitor.imagery.lost_looks import lost_looks
 from rs_monitor.imagery.masks import screen
 from rs_monitor.imagery.terrain_shadow import terrain_shadow
+from rs_monitor.kernels.change import MadTransform
+from rs_monitor.kernels.normalise import HeldOut
 from rs_monitor.lazy import is_lazy, map_pixels, map_window, reduce_time
+from rs_monitor.maps.baseline import fit_baseline
+from rs_monitor.maps.breaks import BreakRules, bfast_monitor, ccdc, ccdc_monitor
+from rs_monitor.maps.change import change_layers
+from rs_monitor.maps.change_threshold import Threshold
+from rs_monitor.maps.combined import CombinedFit, Cut, combined_change
+from rs_monitor.maps.dem_difference import elevation_change
+from rs_monitor.maps.dem_shift import DemShift, apply_shift
+from rs_monitor.maps.displacement import subsidence
 from rs_monitor.maps.features import BANDS, season_features
 from rs_monitor.maps.indices import mndwi, ndbi, ndvi
-from rs_monitor.maps.terrain import slope
+from rs_monitor.maps.lasting_loss import Cover, LossModel, Normal
+from rs_monitor.maps.monitoring import fit_harmonic, monitor
+from rs_monitor.maps.normalise import Normalisation, normalise
+from rs_monitor.maps.slope_error import DemError, exceedance_probability, slope_limit
+from rs_monitor.maps.slope_grades import slope_grade
+from rs_monitor.maps.terrain import (
+    aspect,
+    curvature,
+    hillshade,
+    relief,
+    roughness,
+    slope,
+    slope_aspect_and_hillshade,
+    terrain_ruggedness,
+    topographic_position,
+)
+from rs_monitor.maps.terrain_rules import TerrainRules
+from rs_monitor.maps.two_date import posterior_change, two_date_change
+from rs_monitor.maps.variates import VariateFit, variate_change
+from rs_monitor.maps.watch import (
+    confirmed_change,
+    renew_baseline,
+    replay,
+    start_watch,
+    status_as_of,
+    update,
+    update_all,
+)
 from tests.comparison import assert_close
 from tests.imagery.shipped_rules import CLEAR_SKY
+from tests.maps.shipped_breaks import SHIPPED as SHIPPED_BREAKS
+from tests.maps.shipped_change_rules import CHANGE_RULES
+from tests.maps.shipped_charts import SHIPPED as CHARTS
+from tests.maps.shipped_watch import SHIPPED
 
 TIMES, ROWS, COLS = 6, 5, 4
 START, END = dt.date(2024, 3, 1), dt.date(2024, 10, 31)
@@ -55,7 +98,99 @@ NEAR_SKY = CLEAR_SKY.model_copy(
 
 PLATFORMS = ["landsat-5", "landsat-7", "landsat-8", "landsat-9", "sentinel-2a", "sentinel-2b"]
 SUNS = [(140.0, 30.0 + 5 * k) for k in range(TIMES)]
+BREAKS_FROM = dt.date(2021, 9, 1)
+BREAKS = BreakRules(
+    id=SHIPPED_BREAKS.id,
+    version=SHIPPED_BREAKS.version,
+    basis=SHIPPED_BREAKS.basis,
+    bfast_monitor=SHIPPED_BREAKS.bfast_monitor.model_copy(update={"order": 1, "min_looks": 5}),
+    ccdc_monitor=SHIPPED_BREAKS.ccdc_monitor.model_copy(update={"order": 1}),
+    ccdc=SHIPPED_BREAKS.ccdc.model_copy(
+        update={"detection": ("red", "nir"), "screened": ("red",), "screen_factor": 50.0}
+    ),
+)
+TERRAIN = load_table(data_root() / "configs" / "rules" / "terrain.toml", TerrainRules)
+DEM_ERROR = DemError(sigma_m=4, range_m=30, correlation="exponential")
+NEAR_SHIFT = DemShift(3.0, -4.0, 1.5, 0, 0, 0, 0, 0, 0, 0, True)
 LIGHT_FITS = [LightFit(0.3, 0.5, 100, "", 0.1)] * 4 + [LightFit(None, 0.1, 100, "weak")] * 2
+
+HALF = np.array([0.5, 0.5])
+VARIATES = VariateFit(
+    method="irmad",
+    transform=MadTransform(30 * np.eye(2), 20 * np.eye(2), np.full(4, 0.3), HALF),
+    threshold=Threshold("kmeans", 3.0, None, 2.0, 1.0),
+    magnitudes=np.array([2.0, 6.0]),
+    probabilities=np.array([0.0, 1.0]),
+    iterations=3,
+    pixels=ROWS * COLS,
+    bands=("red", "nir"),
+)
+THREE = MadTransform(30 * np.eye(3), 20 * np.eye(3), np.full(6, 0.3), np.full(3, 0.5))
+SCORES = np.stack([np.full(3, 0.3), np.full(3, 0.1)])
+COMBINED = CombinedFit(
+    slow=THREE,
+    mad=THREE,
+    cut=Cut(2.0, 3.0, "kmeans"),
+    cover=Cover(SCORES, SCORES, SCORES, red=1, nir=2, dark=2, vegetated=(-0.5, -0.5), water=-2.0),
+    model=LossModel(
+        Normal(np.zeros(4), np.eye(4)), Normal(np.full(4, 0.5), 2 * np.eye(4)), log_prior=0.0
+    ),
+    rules=CHANGE_RULES,
+    width_px=1,
+    pixels=ROWS * COLS,
+    bands=("green", "red", "nir"),
+)
+TO_REFERENCE = Normalisation(
+    slope=2 * HALF,
+    intercept=HALF / 10,
+    bands=("red", "nir"),
+    pixels=10,
+    held_out_pixels=5,
+    test=HeldOut(HALF, HALF, HALF, HALF),
+    equal_means_p=HALF,
+    equal_variances_p=HALF,
+)
+
+
+def date_of(inputs, look):
+    """Bands of one look, as the two-date methods take them."""
+    return inputs.seen[["red", "nir"]].to_dataarray("band").isel(time=look, drop=True)
+
+
+def three_bands(inputs, look):
+    return inputs.seen[list(COMBINED.bands)].to_dataarray("band").isel(time=look, drop=True)
+
+
+SHORT_HISTORY = CHARTS.model_copy(
+    update={"history": CHARTS.history.model_copy(update={"order": 0, "trend": False})}
+)
+
+WATCHED_FROM = dt.date(2024, 5, 1)
+WATCH = SHIPPED.model_copy(
+    update={
+        "baseline": SHIPPED.baseline.model_copy(
+            update={"seasons": 4, "window_days": 100.0, "min_looks": 2, "min_fit_looks": 4}
+        ),
+        "min_anomaly": 0.01,
+        "spreads": 0.5,
+    }
+)
+
+
+def watch_state(inputs):
+    red, clear = inputs.seen["red"], inputs.clear
+    return replay(red, clear, start=WATCHED_FROM, as_of=dt.date(2024, 9, 30), rules=WATCH)
+
+
+def all_reset(state):
+    return state.assign(stage=state["stage"] * 0 + np.uint8(AlertStatus.RESET))
+
+
+def often(inputs, times=5):
+    """The looks over and over, a month after each other: enough for a model."""
+    plain = inputs.seen[["red", "nir"]].drop_vars(["item_ids", "spatial_ref"], errors="ignore")
+    dates = np.datetime64("2020-01-05", "ns") + np.arange(times * TIMES) * np.timedelta64(30, "D")
+    return xr.concat([plain] * times, "time").assign_coords(time=dates)
 
 
 class Inputs(NamedTuple):
@@ -103,6 +238,15 @@ FUNCTIONS = {
     "rs_monitor.imagery.composites.longest_gap": lambda i: longest_gap(
         i.clear, start=START, end=END
     ),
+    "rs_monitor.maps.breaks.bfast_monitor": lambda i: bfast_monitor(
+        often(i)["red"], start=BREAKS_FROM, rules=BREAKS.bfast_monitor
+    ),
+    "rs_monitor.maps.breaks.ccdc": lambda i: ccdc(
+        often(i), bands=["red", "nir"], rules=BREAKS.ccdc
+    ),
+    "rs_monitor.maps.breaks.ccdc_monitor": lambda i: ccdc_monitor(
+        often(i)["red"], start=BREAKS_FROM, rules=BREAKS.ccdc_monitor
+    ),
     "rs_monitor.imagery.harmonise.to_sentinel2": lambda i: to_sentinel2(
         i.seen, list(BANDS)[:2], keys=PLATFORMS, table=load_harmonisation()
     ),
@@ -129,13 +273,108 @@ FUNCTIONS = {
         sun_elevation_deg=[20.0, 35.0, 30.0],
         reach_m=12.0,
     ),
+    "rs_monitor.maps.change.change_layers": lambda i: change_layers(
+        *(date_of(i, look).isel(band=look, drop=True) for look in (0, 1)),
+        threshold=0.3,
+        attrs={"method": "difference"},
+    ),
+    "rs_monitor.maps.dem_difference.elevation_change": lambda i: elevation_change(
+        i.dem, i.seen["red"][0].drop_vars("time")
+    ),
+    "rs_monitor.maps.dem_shift.apply_shift": lambda i: xr.Dataset(
+        {
+            method: apply_shift(i.dem, GEOBOX, NEAR_SHIFT, method=method).rename(method)
+            for method in ("bilinear", "bicubic")
+        }
+    ),
+    "rs_monitor.maps.displacement.subsidence": lambda i: subsidence(
+        i.dem,
+        GEOBOX,
+        quantity="los",
+        positive="away",
+        unit="mm/a",
+        rules=TERRAIN.displacement,
+        incidence_deg=i.dem * np.float32(0.3),
+        result="vertical",
+    ),
+    "rs_monitor.maps.baseline.fit_baseline": lambda i: xr.Dataset(
+        {
+            f"{kind} {name}": variable.rename(level=kind) if "level" in variable.dims else variable
+            for kind in ("same_season", "harmonic")
+            for name, variable in fit_baseline(
+                i.seen["red"],
+                i.clear,
+                before=END,
+                rules=WATCH.baseline.model_copy(update={"kind": kind}),
+            )
+            .rename(width=f"{kind} width")
+            .items()
+        }
+    ),
     "rs_monitor.maps.features.season_features": lambda i: season_features(
         i.seen, i.clear, start=START, end=END
     ),
     "rs_monitor.maps.indices.mndwi": lambda i: mndwi(i.seen),
     "rs_monitor.maps.indices.ndbi": lambda i: ndbi(i.seen),
     "rs_monitor.maps.indices.ndvi": lambda i: ndvi(i.seen),
+    "rs_monitor.maps.normalise.normalise": lambda i: normalise(date_of(i, 0), TO_REFERENCE),
+    "rs_monitor.maps.slope_error.exceedance_probability": lambda i: exceedance_probability(
+        i.dem, GEOBOX, 25.0, DEM_ERROR
+    ),
+    "rs_monitor.maps.slope_error.slope_limit": lambda i: slope_limit(
+        exceedance_probability(i.dem, GEOBOX, 25.0, DEM_ERROR), TERRAIN.borderline
+    ),
+    "rs_monitor.maps.slope_grades.slope_grade": lambda i: slope_grade(i.dem / 8, TERRAIN.grades),
+    "rs_monitor.maps.terrain.aspect": lambda i: aspect(i.dem, GEOBOX),
+    "rs_monitor.maps.terrain.curvature": lambda i: curvature(i.dem, GEOBOX, kind="plan"),
+    "rs_monitor.maps.terrain.hillshade": lambda i: hillshade(i.dem, GEOBOX),
+    "rs_monitor.maps.terrain.relief": lambda i: relief(i.dem, GEOBOX, radius_px=2),
+    "rs_monitor.maps.terrain.roughness": lambda i: roughness(i.dem, GEOBOX),
     "rs_monitor.maps.terrain.slope": lambda i: slope(i.dem, GEOBOX),
+    "rs_monitor.maps.terrain.slope_aspect_and_hillshade": lambda i: slope_aspect_and_hillshade(
+        i.dem, GEOBOX
+    ),
+    "rs_monitor.maps.terrain.terrain_ruggedness": lambda i: terrain_ruggedness(i.dem, GEOBOX),
+    "rs_monitor.maps.terrain.topographic_position": lambda i: topographic_position(i.dem, GEOBOX),
+    "rs_monitor.maps.combined.combined_change": lambda i: combined_change(
+        three_bands(i, 0), three_bands(i, 1), COMBINED
+    ),
+    "rs_monitor.maps.two_date.posterior_change": lambda i: posterior_change(
+        *(date_of(i, look).rename(band="cover") for look in (0, 1)), classes=[1, 3], threshold=0.1
+    ),
+    "rs_monitor.maps.two_date.two_date_change": lambda i: two_date_change(
+        date_of(i, 0), date_of(i, 1), VARIATES
+    ),
+    "rs_monitor.maps.variates.variate_change": lambda i: variate_change(
+        date_of(i, 2), date_of(i, 4), VARIATES
+    ),
+    "rs_monitor.maps.monitoring.fit_harmonic": lambda i: fit_harmonic(
+        i.seen["red"], rules=SHORT_HISTORY.history
+    ),
+    "rs_monitor.maps.monitoring.monitor": lambda i: xr.Dataset(
+        {
+            f"{method}_{name}": layer
+            for method in ("ewma", "cusum", "mosum", "iqr")
+            for name, layer in monitor(
+                i.seen["red"], start=dt.date(2024, 9, 1), method=method, rules=SHORT_HISTORY
+            ).data_vars.items()
+        }
+    ),
+    "rs_monitor.maps.watch.confirmed_change": lambda i: confirmed_change(watch_state(i)),
+    "rs_monitor.maps.watch.renew_baseline": lambda i: renew_baseline(
+        all_reset(watch_state(i)), i.seen["red"], i.clear, rules=WATCH
+    ),
+    "rs_monitor.maps.watch.replay": watch_state,
+    "rs_monitor.maps.watch.start_watch": lambda i: start_watch(
+        i.seen["red"], i.clear, start=WATCHED_FROM, rules=WATCH
+    ),
+    "rs_monitor.maps.watch.status_as_of": lambda i: status_as_of(watch_state(i), END, WATCH),
+    "rs_monitor.maps.watch.update": lambda i: update(
+        watch_state(i), i.seen["red"][5], i.clear[5], dt.date(2024, 10, 30), WATCH
+    ),
+    "rs_monitor.maps.watch.update_all": lambda i: update_all(
+        watch_state(i), i.seen["red"][5:], i.clear[5:], rules=WATCH
+    ),
 }
 
 ELSEWHERE = {

@@ -160,14 +160,14 @@ def test_memory_is_the_high_water_mark_not_what_is_left():
 
 
 @pytest.mark.skipif(not np.isfinite(high_water(list)[1]), reason="no /proc here")
-def test_memory_that_an_earlier_call_left_in_the_heap_counts():
+def test_memory_of_threads_that_ended_is_counted():
     def run():
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: int(np.ones(20_000_000, "uint8")[-1])).result()
+            pool.submit(lambda: np.ones(20_000_000, "uint8")[-1]).result()
+        return 2.0
 
-    for _ in range(3):
-        run()
-    assert 18e6 < high_water(run)[1] < 40e6
+    line = run_race([Entrant("ours", run)], [TWO._replace(name="peer")], units=1)[0]
+    assert 18e6 < line.bytes_per_unit < 40e6
 
 
 def test_strips_in_threads_make_the_whole():

@@ -48,7 +48,8 @@ def test_memory_follows_the_chunk_not_the_scene(tiles, make):
         peak_bytes(tiles[edge], box, 256) for edge, box in ((512, small), (1024, large))
     )
     assert of_large < 1.5 * of_small
-    assert peak_bytes(tiles[1024], large, 512) > 2.5 * of_large
+    # four times the pixels beside what a graph takes whatever the chunk
+    assert peak_bytes(tiles[1024], large, 512) > 2 * of_large
 
 
 def test_links_are_scenes_of_their_own(tiles):
