@@ -19,7 +19,9 @@ class CombinedRules(Model):
     max_unchanged_spread: float = Field(
         gt=0, description="spread of the log magnitude of an unchanged scene, in a chi-square's"
     )
-    unchanged_tail: float = Field(gt=0, lt=0.5, description="tail flagged where nothing is apart")
+    unchanged_tail: float = Field(
+        gt=0, lt=0.5, description="noise beyond the cut where nothing is apart"
+    )
 
 
 class LossRules(Model):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import DTypeLike, NDArray
-from scipy.special import expit, polygamma
-from scipy.stats import norm
 
 from rs_monitor.codes import Change, LastingLoss
-from rs_monitor.errors import GridMismatch, NoObservations
+from rs_monitor.errors import GridMismatch
 from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
-from rs_monitor.kernels.threshold import histogram, otsu, quantile, two_means
+from rs_monitor.kernels.threshold import histogram, otsu, quantile
 from rs_monitor.lazy import ArrayFunction, map_looks, map_pixels, measure_blocks
 from rs_monitor.maps.change import change_mask, fit_irmad
 from rs_monitor.maps.change_rules import ChangeRules, CombinedRules, LossRules
@@ -33,6 +31,7 @@ from rs_monitor.maps.lasting_loss import (
     sample_sums,
     sample_tables,
 )
+from rs_monitor.maps.magnitude_cut import Cut, find_cut
 from rs_monitor.maps.variates import fit_variates, require_pair
 
 Pair = tuple[xr.DataArray, xr.DataArray]
@@ -50,23 +49,6 @@ LEAST_BANDS = 3
 EVEN = 0.5
 FINEST_M = 0.02
 """Steps below it are degrees."""
-
-
-class Cut(NamedTuple):
-    """Log-odds of change along the log of the magnitude.
-
-    Attributes
-    ----------
-    at : float
-        Log magnitude at which the odds are even.
-    slope : float
-    rule : str
-        ``kmeans``, or ``tail`` where no two groups stand apart.
-    """
-
-    at: float
-    slope: float
-    rule: str
 
 
 @dataclass(frozen=True)
@@ -264,73 +246,6 @@ def _table(
     before: NDArray[Any], after: NDArray[Any], *, slow: MadTransform, mad: MadTransform
 ) -> NDArray[np.float64]:
     return histogram(fused_magnitude(before, after, slow=slow, mad=mad))
-
-
-def find_cut(table: NDArray[np.float64], bands: int, rules: CombinedRules) -> Cut:
-    """Cut a magnitude into two groups, or into the bulk and its tail where there is one group.
-
-    Parameters
-    ----------
-    table : ndarray of float64, shape (2, BINS)
-        Histogram of the magnitudes of the zone.
-    bands : int
-        Degrees of freedom of either chi-square.
-    rules : CombinedRules
-
-    Returns
-    -------
-    Cut
-
-    Notes
-    -----
-    k-means always finds two groups. Nothing changed where both hold: a mixture of two normal
-    distributions of the log magnitude has Ashman's D below the limit (Ashman, Bird & Zepf 1994,
-    doi:10.1086/117248), and the log magnitude spreads little more than that of a chi-square.
-    """
-    full = table[0] > 0
-    weights = table[0][full] / table[0].sum()
-    logs = np.log(np.maximum(table[1][full] / table[0][full], 1e-3))
-    try:
-        at = float(np.log(two_means(table)))
-    except ValueError as error:
-        raise NoObservations(
-            "got one and the same change magnitude everywhere; needed some contrast to cut; check "
-            "that the two dates are different scenes"
-        ) from error
-    mean, deviation = _spread(logs, weights)
-    # the log of a chi-square root spreads by half the root of a trigamma
-    alone = 0.5 * float(np.sqrt(polygamma(1, bands / 2.0)))
-    if (
-        deviation < rules.max_unchanged_spread * alone
-        and _separation(logs, weights, at) < rules.min_separation
-    ):
-        steps = float(norm.isf(rules.unchanged_tail))
-        return Cut(mean + steps * deviation, steps / deviation, "tail")
-    upper = logs > at
-    (low, one), (high, other) = (_spread(logs[g], weights[g]) for g in (~upper, upper))
-    share = float(weights[upper].sum())
-    within = (1.0 - share) * one**2 + share * other**2
-    return Cut(at, (high - low) / within, "kmeans")
-
-
-def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    mean = float(np.average(values, weights=weights))
-    variance = float(np.average((values - mean) ** 2, weights=weights))
-    return mean, max(float(np.sqrt(variance)), 1e-6)
-
-
-def _separation(
-    values: NDArray[np.float64], weights: NDArray[np.float64], start: float, rounds: int = 100
-) -> float:
-    """Ashman's D of a mixture of two normal distributions, by expectation maximisation."""
-    chance = (values > start).astype(np.float64)
-    for _ in range(rounds):
-        share = float(np.clip((weights * chance).sum(), 1e-9, 1.0 - 1e-9))
-        low, one = _spread(values, weights * (1.0 - chance) + 1e-15)
-        high, other = _spread(values, weights * chance + 1e-15)
-        odds = np.log(share / (1.0 - share)) + norm.logpdf(values, high, max(other, 0.01))
-        chance = expit(odds - norm.logpdf(values, low, max(one, 0.01)))
-    return float(np.sqrt(2.0) * abs(high - low) / np.hypot(one, other))
 
 
 def _fit_cover(pair: Pair, bands: tuple[str, ...], slow: MadTransform, rules: LossRules) -> Cover:

@@ -10,9 +10,10 @@ from rs_monitor.codes import Change, LastingLoss
 from rs_monitor.errors import GridMismatch
 from rs_monitor.estimation import score_change
 from rs_monitor.kernels.threshold import histogram
-from rs_monitor.maps.combined import combined_block, combined_change, find_cut, fit_combined
+from rs_monitor.maps.combined import combined_block, combined_change, fit_combined
 from rs_monitor.maps.context import with_context
 from rs_monitor.maps.lasting_loss import Sums, loss_model
+from rs_monitor.maps.magnitude_cut import find_cut
 from rs_monitor.maps.two_date import fit_two_date, two_date_change
 from rs_monitor.synthetic.pairs import PairSpec, synthetic_pair
 from tests.maps.shipped_change_rules import CHANGE_RULES
@@ -65,8 +66,16 @@ def test_one_chi_square_is_left_whole():
     rng = np.random.default_rng(5)
     magnitude = np.sqrt(rng.chisquare(6, 40_000))
     cut = find_cut(histogram(magnitude), 6, RULES)
-    assert cut.rule == "tail"
-    assert (magnitude > np.exp(cut.at)).mean() < 1e-3
+    assert cut.rule == "noise"
+    assert (magnitude > np.exp(cut.at)).mean() < 4e-3
+
+
+def test_a_few_changes_that_do_not_stand_apart_are_not_lost():
+    rng = np.random.default_rng(5)
+    few = rng.uniform(6.0, 15.0, 2_000)
+    magnitude = np.concatenate([np.sqrt(rng.chisquare(6, 40_000)), few])
+    cut = find_cut(histogram(magnitude), 6, RULES)
+    assert (few > np.exp(cut.at)).mean() > 0.75
 
 
 def test_nothing_changed_between_two_looks_at_one_ground(pair):
@@ -76,7 +85,13 @@ def test_nothing_changed_between_two_looks_at_one_ground(pair):
     change = combined_change(pair.before, again, fit)
     assert float((change["change"] == Change.CHANGE).mean()) < 0.002
     assert not (change["loss"] == LastingLoss.LASTING).any()
-    assert "tail" in change.attrs["threshold"]
+    assert "noise" in change.attrs["threshold"]
+
+
+def test_a_little_building_on_quiet_ground_is_found():
+    quiet = synthetic_pair(PairSpec(304, 0.0, size_px=160))
+    fit = fit_combined(quiet.before, quiet.after, CHANGE_RULES)
+    assert kappa(combined_change(quiet.before, quiet.after, fit)["change"], quiet) > 0.8
 
 
 def test_half_of_the_fields_changed(pair, mapped):
