@@ -15,7 +15,9 @@ class CombinedRules(Model):
     max_iterations: int = Field(ge=1, description="of each reweighting")
     tolerance: float = Field(gt=0, description="move of a correlation at which it ends")
     context_weight: float = Field(ge=0, description="log-odds a fully changed neighbour adds")
-    min_separation: float = Field(gt=0, description="Ashman's D of two groups that are apart")
+    min_excess: float = Field(
+        ge=1, description="pixels above the cut, as a multiple of what noise explains"
+    )
     max_unchanged_spread: float = Field(
         gt=0, description="spread of the log magnitude of an unchanged scene, in a chi-square's"
     )

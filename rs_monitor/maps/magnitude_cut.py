@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, polygamma
+from scipy.special import polygamma
 from scipy.stats import norm
 
 from rs_monitor.errors import NoObservations
@@ -49,11 +49,11 @@ def find_cut(table: NDArray[np.float64], bands: int, rules: CombinedRules) -> Cu
 
     Notes
     -----
-    k-means always finds two groups. There is one where both hold: a mixture of two normal
-    distributions of the log magnitude has Ashman's D below the limit (Ashman, Bird & Zepf 1994,
-    doi:10.1086/117248), and the log magnitude spreads little more than that of a chi-square. Then
-    a pixel must also exceed the noise of the lower group, told by its median and lower half, which
-    change does not reach.
+    k-means always finds two groups. There is one where the noise of the lower group explains the
+    upper one: were its log magnitude normal, with the median and the lower half it has (change does
+    not reach them), about as many pixels would lie above the cut. This empirical null is that of
+    Efron (2004), doi:10.1198/016214504000000089. The log magnitude must also spread little more
+    than that of a chi-square: wide groups explain one another. Then a pixel must exceed the noise.
     """
     full = table[0] > 0
     weights = table[0][full] / table[0].sum()
@@ -66,34 +66,24 @@ def find_cut(table: NDArray[np.float64], bands: int, rules: CombinedRules) -> Cu
             "that the two dates are different scenes"
         ) from error
     low = logs <= at
-    if _one_group(logs, weights, at, bands, rules):
-        middle, below = (_quantile(logs[low], weights[low], share) for share in (0.5, norm.cdf(-1)))
-        steps, deviation = float(norm.isf(rules.unchanged_tail)), max(middle - below, 1e-6)
-        if middle + steps * deviation > at:
-            return Cut(middle + steps * deviation, steps / deviation, "noise")
     (lower, one), (upper, other) = (_spread(logs[g], weights[g]) for g in (low, ~low))
     share = float(weights[~low].sum())
+    middle, below = (_quantile(logs[low], weights[low], part) for part in (0.5, norm.cdf(-1.0)))
+    noise, steps = max(middle - below, 1e-6), float(norm.isf(rules.unchanged_tail))
+    explained = float(norm.sf((at - middle) / noise))
+    alone = share < rules.min_excess * explained and _is_narrow(logs, weights, bands, rules)
+    if alone and middle + steps * noise > at:
+        return Cut(middle + steps * noise, steps / noise, "noise")
     within = (1.0 - share) * one**2 + share * other**2
     return Cut(at, (upper - lower) / within, "kmeans")
 
 
-def _one_group(
-    logs: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    at: float,
-    bands: int,
-    rules: CombinedRules,
+def _is_narrow(
+    logs: NDArray[np.float64], weights: NDArray[np.float64], bands: int, rules: CombinedRules
 ) -> bool:
+    """Whether log magnitudes spread like those of a chi-square: half the root of a trigamma."""
     _, deviation = _spread(logs, weights)
-    # the log of a chi-square root spreads by half the root of a trigamma
-    alone = 0.5 * float(np.sqrt(polygamma(1, bands / 2.0)))
-    narrow = deviation < rules.max_unchanged_spread * alone
-    return narrow and _separation(logs, weights, at) < rules.min_separation
-
-
-def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    up_to = np.cumsum(weights)
-    return float(values[np.searchsorted(up_to, share * up_to[-1])])
+    return deviation < rules.max_unchanged_spread * 0.5 * float(np.sqrt(polygamma(1, bands / 2.0)))
 
 
 def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
@@ -102,15 +92,6 @@ def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[
     return mean, max(float(np.sqrt(variance)), 1e-6)
 
 
-def _separation(
-    values: NDArray[np.float64], weights: NDArray[np.float64], start: float, rounds: int = 100
-) -> float:
-    """Ashman's D of a mixture of two normal distributions, by expectation maximisation."""
-    chance = (values > start).astype(np.float64)
-    for _ in range(rounds):
-        share = float(np.clip((weights * chance).sum(), 1e-9, 1.0 - 1e-9))
-        low, one = _spread(values, weights * (1.0 - chance) + 1e-15)
-        high, other = _spread(values, weights * chance + 1e-15)
-        odds = np.log(share / (1.0 - share)) + norm.logpdf(values, high, max(other, 0.01))
-        chance = expit(odds - norm.logpdf(values, low, max(one, 0.01)))
-    return float(np.sqrt(2.0) * abs(high - low) / np.hypot(one, other))
+def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
+    up_to = np.cumsum(weights)
+    return float(values[np.searchsorted(up_to, share * up_to[-1])])
