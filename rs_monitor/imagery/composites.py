@@ -50,7 +50,7 @@ def only_clear(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
     """
 
     def blank(v: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return np.where(seen, v, np.float32(np.nan))
+        return np.where(seen, v, np.float32(np.nan)).astype(np.float32, copy=False)
 
     attrs = {key: values.attrs[key] for key in ("units", "long_name") if key in values.attrs}
     return map_pixels(blank, values, clear, dtype=np.float32, name=str(values.name), attrs=attrs)

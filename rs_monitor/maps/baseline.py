@@ -13,9 +13,10 @@ from pydantic import Field
 
 from rs_monitor.config import Model
 from rs_monitor.errors import NoObservations
+from rs_monitor.imagery.composites import only_clear
 from rs_monitor.kernels.alerts import season_levels
 from rs_monitor.kernels.harmonic import fit_ols, harmonic_regressors
-from rs_monitor.lazy import map_pixels, reduce_time
+from rs_monitor.lazy import reduce_time
 
 YEAR_DAYS = 365.25
 LEVEL, SPREAD = "baseline_level", "baseline_spread"
@@ -106,7 +107,7 @@ def fit_baseline(
     levels, spreads = parameter_counts(rules)
     both = reduce_time(
         fit,
-        only_seen(values.isel(time=past), clear.isel(time=past)),
+        only_clear(values.isel(time=past), clear.isel(time=past)),
         dtype=np.float32,
         name="baseline",
         attrs={},
@@ -140,12 +141,3 @@ def _fit_block(
         year_days=YEAR_DAYS,
     )
     return np.concatenate([level, spread])
-
-
-def only_seen(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
-    """Values as float32, NaN where the look was not clear."""
-
-    def blank(v: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return np.where(seen, v, np.float32(np.nan)).astype(np.float32)
-
-    return map_pixels(blank, values, clear, dtype=np.float32, name="looks", attrs={})

@@ -15,6 +15,7 @@ from pydantic import Field
 from rs_monitor.codes import AlertStatus
 from rs_monitor.config import Model
 from rs_monitor.errors import GridMismatch, ModelMismatch, NoObservations
+from rs_monitor.imagery.composites import only_clear
 from rs_monitor.kernels.alerts import (
     FIELDS,
     NO_DAY,
@@ -31,7 +32,6 @@ from rs_monitor.maps.baseline import (
     day_number,
     day_numbers,
     fit_baseline,
-    only_seen,
     parameter_counts,
 )
 
@@ -184,7 +184,7 @@ def update_all(
     if not new.any():
         return state
     days = days[new]
-    packed = _packed(state, only_seen(values.isel(time=new), clear.isel(time=new)))
+    packed = _packed(state, only_clear(values.isel(time=new), clear.isel(time=new)))
     function = partial(_advance_block, days=days, rules=rules)
     marks = {
         "rules": state.attrs["rules"],
