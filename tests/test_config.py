@@ -10,8 +10,8 @@ from rs_monitor.acceptance.rules import load_acceptance_rules
 from rs_monitor.config import (
     DATA_VARIABLE,
     DetectionRules,
-    TwoDate,
     Posterior,
+    TwoDate,
     data_root,
     find_rules,
     load_config,
@@ -24,8 +24,11 @@ from rs_monitor.config import (
 from rs_monitor.errors import ConfigError
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.imagery.side_table import read_side_table
+from rs_monitor.maps.breaks import BreakRules
 from rs_monitor.maps.change_rules import ChangeRules
+from rs_monitor.maps.monitoring import ChartRules
 from rs_monitor.maps.terrain_rules import TerrainRules
+from rs_monitor.maps.watch import MonitoringRules
 from rs_monitor.pipeline.rules import ImageryRules
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -35,7 +38,10 @@ LOADERS = {
     "findings-guide-2024": load_finding_rules,
     "acceptance-guide-2024": load_acceptance_rules,
     "imagery": lambda path: load_table(path, ImageryRules),
+    "breaks": lambda path: load_table(path, BreakRules),
     "change": lambda path: load_table(path, ChangeRules),
+    "charts": lambda path: load_table(path, ChartRules),
+    "monitoring": lambda path: load_table(path, MonitoringRules),
     "terrain": lambda path: load_table(path, TerrainRules),
 }
 
