@@ -27,7 +27,7 @@ from rs_monitor.kernels.bfast_monitor import BREAK_DAY, LAYERS, MAGNITUDE, monit
 from rs_monitor.kernels.boundaries import monitoring_mosum_critical
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor
 
-WHOLE_EDGE_PX = 2 * EDGE_PX
+WHOLE_EDGE_PX = EDGE_PX
 """A block of a job is larger still: a lazy graph costs 8 ms, as much as 100 x 100 pixels."""
 
 STAGE = "bfast_monitor"

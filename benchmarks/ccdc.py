@@ -26,7 +26,7 @@ from rs_monitor.kernels.harmonic import harmonic_regressors
 from rs_monitor.kernels.stable_fit import BREAK_DAY, LAYERS, monitor_stable_fit
 from rs_monitor.maps.breaks import BreakRules, ccdc_monitor
 
-WHOLE_EDGE_PX = 2 * EDGE_PX
+WHOLE_EDGE_PX = EDGE_PX
 """A block of a job is larger still: a lazy graph costs 8 ms, as much as 100 x 100 pixels."""
 
 STAGE = "ccdc"

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HISTORY, NEW = 80, 20
-EDGE_PX = 192
+EDGE_PX = 384
 QUICK_EDGE_PX = 64
 GAPS_FRACTION = 0.35
 DATES = np.datetime64("2018-01-03", "D") + 16 * np.arange(HISTORY + NEW)

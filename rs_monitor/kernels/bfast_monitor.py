@@ -21,7 +21,8 @@ from rs_monitor.kernels.least_squares import (
     residual_block,
     solve_block,
 )
-from rs_monitor.kernels.ordering import median_of_first
+from rs_monitor.kernels.median import median_network
+from rs_monitor.kernels.ordering import lane_medians
 
 LAYERS = (
     "break_day",
@@ -70,7 +71,7 @@ def _add_up(residuals, sums, held, total):  # type: ignore[no-untyped-def]
 
 @njit(**IN_KERNEL)
 def _watch(late, days, sums, held, total, history, squares, fits, spent, share, critical, ratios,  # type: ignore[no-untyped-def]
-           out, kept):  # fmt: skip
+           medians, out):  # fmt: skip
     """The monitoring period of a block: residuals ``late`` look by look."""
     narrowest = monitoring_mosum_border(1.0, 1.0, critical)
     for i in range(out.shape[1]):
@@ -84,7 +85,6 @@ def _watch(late, days, sums, held, total, history, squares, fits, spent, share, 
             r = late[t, i]
             if r != r:
                 continue
-            kept[count - held[i]] = r
             count += 1
             value += r
             sums[count, i] = value
@@ -110,24 +110,23 @@ def _watch(late, days, sums, held, total, history, squares, fits, spent, share, 
         seen = count - held[i]
         out[HISTORY_LOOKS, i], out[MONITORING_LOOKS, i] = looks, seen
         if good and seen > 0:
-            out[MAGNITUDE, i] = median_of_first(kept, seen)
+            out[MAGNITUDE, i] = medians[i]
             out[MEAN_PROCESS, i] = process / seen
         out[PREVIOUS_LOOK_DAY, i] = before
 
 
 @njit(**IN_KERNEL)
-def _last_day(residuals, days, last):  # type: ignore[no-untyped-def]
-    """Day of the last look of each pixel's history."""
-    last[:] = np.nan
-    for t in range(days.shape[0]):
-        residual, day = residuals[t], days[t]
-        for i in range(LANES):
-            last[i] = day if residual[i] == residual[i] else last[i]
+def _last_day(residuals, days, i):  # type: ignore[no-untyped-def]
+    """Day of the last look of one pixel's history; NaN where there is none."""
+    t = days.shape[0] - 1
+    while t >= 0 and residuals[t, i] != residuals[t, i]:
+        t -= 1
+    return days[t] if t >= 0 else np.nan
 
 
 @njit(nogil=True, error_model="numpy")
 def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums, p, bits, least,  # type: ignore[no-untyped-def]
-             enough, late_rows, starts, share, critical, ratios, values, late, out):  # fmt: skip
+             enough, late_rows, starts, share, critical, ratios, network, values, late, out):  # fmt: skip
     after = days.shape[0] - late.shape[0]
     codes = np.empty((sums.shape[0], LANES), dtype=np.int32)
     late_codes = np.empty((late.shape[0] // bits + 1, LANES), dtype=np.int32)
@@ -136,9 +135,10 @@ def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums,
     residuals = np.empty((after, LANES), dtype=rows.dtype)
     late_residuals = np.empty(late.shape, dtype=rows.dtype)
     running = np.empty((days.shape[0] + 1, LANES), dtype=rows.dtype)
-    kept = np.empty(late.shape[0], dtype=rows.dtype)
-    looks, fits, squares, unused, total, last = np.empty((6, LANES), dtype=rows.dtype)
+    ordered = np.empty(late.shape, dtype=rows.dtype)
+    looks, fits, squares, unused, total, medians = np.empty((6, LANES), dtype=rows.dtype)
     held = np.empty(LANES, dtype=np.int32)
+    early_days = days[:after]
     block = np.empty((out.shape[0], LANES))
     for row in range(count):
         for first in range(0, cols, LANES):
@@ -154,16 +154,17 @@ def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums,
             )
             residual_block(codes, bits, values, rows, solution, residuals, squares)
             residual_block(late_codes, bits, late, late_rows, solution, late_residuals, unused)
+            ordered[:] = late_residuals
+            lane_medians(ordered, network, unused, medians)
             _add_up(residuals, running, held, total)
             block[:] = np.nan
             _watch(
                 late_residuals, days[after:], running, held, total, looks, squares, fits, p,
-                share, critical, ratios, block, kept,
+                share, critical, ratios, medians, block,
             )  # fmt: skip
-            _last_day(residuals, days[:after], last)
             for i in range(n):
-                before = block[PREVIOUS_LOOK_DAY, i]
-                block[PREVIOUS_LOOK_DAY, i] = before if before == before else last[i]
+                if math.isnan(block[PREVIOUS_LOOK_DAY, i]):
+                    block[PREVIOUS_LOOK_DAY, i] = _last_day(residuals, early_days, i)
             at = row * cols + first
             for k in range(out.shape[0]):
                 out[k, at : at + n] = block[k, :n]
@@ -250,6 +251,7 @@ def monitor_breaks(
         window_share,
         critical,
         _BY_LOOKS if ratios is None else ratios,
+        median_network(len(days) - history),
         np.empty((basis.rows.shape[1], LANES), dtype),
         np.empty((len(days) - history, LANES), dtype),
         out.reshape(len(LAYERS), -1, copy=False),
