@@ -27,9 +27,6 @@ from rs_monitor.kernels.bfast_monitor import BREAK_DAY, LAYERS, MAGNITUDE, monit
 from rs_monitor.kernels.boundaries import monitoring_mosum_critical
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor
 
-WHOLE_EDGE_PX = EDGE_PX
-"""A block of a job is larger still: a lazy graph costs 8 ms, as much as 100 x 100 pixels."""
-
 STAGE = "bfast_monitor"
 NODATA = -32768
 OPENCL, PYTHON = "bfast 0.7, OpenCL on the CPU (2)", "bfast 0.7, python (1)"
@@ -126,7 +123,7 @@ def agreement(ours: Answer, theirs: Answer) -> str:
 
 
 def lines(*, quick: bool) -> list[Line]:
-    values = as_integers(make_series(QUICK_EDGE_PX if quick else WHOLE_EDGE_PX))
+    values = as_integers(make_series(QUICK_EDGE_PX if quick else EDGE_PX))
     few = np.ascontiguousarray(values[:, :FEW_ROWS])
     return race(
         STAGE,

@@ -26,9 +26,6 @@ from rs_monitor.kernels.harmonic import harmonic_regressors
 from rs_monitor.kernels.stable_fit import BREAK_DAY, LAYERS, monitor_stable_fit
 from rs_monitor.maps.breaks import BreakRules, ccdc_monitor
 
-WHOLE_EDGE_PX = EDGE_PX
-"""A block of a job is larger still: a lazy graph costs 8 ms, as much as 100 x 100 pixels."""
-
 STAGE = "ccdc"
 PEER = "nrt CCDC, stable fit (2)"
 Answer = NDArray[np.float32]
@@ -103,7 +100,7 @@ def agreement(ours: Answer, theirs: Answer) -> str:
 
 
 def lines(*, quick: bool) -> list[Line]:
-    values = make_series(QUICK_EDGE_PX if quick else WHOLE_EDGE_PX)
+    values = make_series(QUICK_EDGE_PX if quick else EDGE_PX)
     return race(
         STAGE,
         [

@@ -237,6 +237,12 @@ CHANGE_STYLE: Mapping[int, ClassStyle] = {
     Change.CHANGE: ClassStyle("change", "变化", (208, 28, 44)),
 }
 
+LASTING_LOSS_STYLE: Mapping[int, ClassStyle] = {
+    LastingLoss.NONE: ClassStyle("none", "无", (235, 235, 225)),
+    LastingLoss.LASTING: ClassStyle("lasting_loss", "持久性植被丧失", (178, 24, 43)),
+    LastingLoss.CANNOT_TELL: ClassStyle("cannot_tell", "无法判断", (240, 190, 90)),
+}
+
 SLOPE_GRADE_STYLE: Mapping[int, ClassStyle] = {
     SlopeGrade.GRADE_1: ClassStyle("grade_1", "一级坡度", (56, 148, 72)),
     SlopeGrade.GRADE_2: ClassStyle("grade_2", "二级坡度", (166, 217, 106)),

@@ -332,6 +332,9 @@ class RunConfig(Model):
         cls, land_cover: LandCoverSettings | None, info: ValidationInfo
     ) -> LandCoverSettings | None:
         change, authority = info.data.get("change"), info.data.get("authority")
+        imagery = info.data.get("imagery")
+        if isinstance(change, Combined) and imagery is not None and len(imagery.bands) < 3:
+            raise ValueError("change.method 'combined' compares three bands or more: add bands")
         if land_cover is None and isinstance(change, Posterior):
             raise ValueError("change.method 'posterior' compares land cover: add [land_cover]")
         if land_cover is not None and authority is not None and authority.land is None:

@@ -160,6 +160,10 @@ def test_a_missing_table_and_key(job):
         (('"kmeans"', '"chi2"\np = 1.5'), "change.p: Input should be less than 1"),
         (('"kmeans"', '"kmeans"\np_value = 0.1'), "change.p_value: unknown key"),
         (('"irmad"\nthreshold = "kmeans"', '"posterior"'), "land_cover: change.method 'posterior'"),
+        (
+            ('"irmad"\nthreshold = "kmeans"', '"combined"'),
+            "land_cover: change.method 'combined' compares three bands or more",
+        ),
         (('"irmad"', '"ratio"'), "change: Input tag 'ratio' found using 'method' does not match"),
         (('["red", "nir"]', "[]"), "imagery.bands: Tuple should have at least 1 item"),
         (("10.0", '"ten"'), "grid.resolution_m: Input should be a valid number"),

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.errors import ConfigError
+from rs_monitor.errors import ConfigError, QuantityError
 from rs_monitor.kernels.geomedian import geomedian
 from rs_monitor.kernels.median import median_of_looks
 from rs_monitor.kernels.medoid import medoid_index
@@ -48,6 +48,11 @@ def only_clear(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
     DataArray of float32
         NaN where the ground was not seen.
     """
+    if clear.dtype != bool:
+        raise QuantityError(
+            f"got a mask of {clear.dtype}; needed bool, as a missing value would count as clear; "
+            "fill it with False"
+        )
 
     def blank(v: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.where(seen, v, np.float32(np.nan)).astype(np.float32, copy=False)

@@ -209,7 +209,15 @@ def _could_tell(s, expected, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _judged_look(s, residual, expected, spread, day, rules):  # type: ignore[no-untyped-def]
+def _tells(value, ends, limit):  # type: ignore[no-untyped-def]
+    """Whether a quiet look rules out a fall and a rise: fields lie bare in winter anyway."""
+    low, high = ends
+    flat = high - low <= limit
+    return flat or value - low > limit, flat or high - value > limit
+
+
+@njit(nogil=True)
+def _judged_look(s, residual, expected, spread, ends, day, rules):  # type: ignore[no-untyped-def]
     limit = max(rules.min_anomaly, rules.spreads * spread)
     sign = _sign_of(residual, limit, rules)
     if s[STAGE] == NONE or s[STAGE] == FINISHED:
@@ -223,25 +231,26 @@ def _judged_look(s, residual, expected, spread, day, rules):  # type: ignore[no-
             _judge_confidence(s, day, rules)
         elif sign != 0 or _could_tell(s, expected, limit):
             _clean_look(s, day, rules)
-    if sign >= 0:
+    no_fall, no_rise = _tells(expected + residual, ends, limit)
+    if sign > 0 or (sign == 0 and no_fall):
         s[NOT_LOW_DAY] = day
-    if sign <= 0:
+    if sign < 0 or (sign == 0 and no_rise):
         s[NOT_HIGH_DAY] = day
 
 
 @njit(nogil=True)
-def _look(s, value, expected, spread, day, rules):  # type: ignore[no-untyped-def]
-    if math.isnan(value):
+def _look(s, value, expected, spread, ends, day, rules):  # type: ignore[no-untyped-def]
+    if not math.isfinite(value):
         _count(s, NOT_OBSERVED)
         return
-    if math.isnan(expected) or math.isnan(spread):
+    if not (math.isfinite(expected) and math.isfinite(spread)):
         _count(s, NO_BASELINE)
         return
     _expire(s, day, rules)
     _count(s, LOOKS)
     s[LAST_LOOK_DAY] = day
     if s[STAGE] != RESET:
-        _judged_look(s, value - expected, expected, spread, day, rules)
+        _judged_look(s, value - expected, expected, spread, ends, day, rules)
 
 
 @njit(nogil=True)
@@ -255,16 +264,28 @@ def _weighted(weights, values, y, x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _run(state, values, days, level, level_weights, spread, spread_weights, rules):  # type: ignore[no-untyped-def]
+def _year_ends(year_weights, level, y, x):  # type: ignore[no-untyped-def]
+    """Lowest and highest level through the year, seasons without a baseline left out."""
+    low, high = np.inf, -np.inf
+    for t in range(year_weights.shape[0]):
+        expected = _weighted(year_weights[t], level, y, x)
+        if not math.isnan(expected):
+            low, high = min(low, expected), max(high, expected)
+    return low, high
+
+
+@njit(nogil=True)
+def _run(state, values, days, level, level_weights, spread, spread_weights, year_weights, rules):  # type: ignore[no-untyped-def]
     s = np.empty(state.shape[0], dtype=np.float64)
     for y in range(state.shape[1]):
         for x in range(state.shape[2]):
             for k in range(s.shape[0]):
                 s[k] = state[k, y, x]
+            ends = _year_ends(year_weights, level, y, x)
             for t in range(days.shape[0]):
                 expected = _weighted(level_weights[t], level, y, x)
                 wide = _weighted(spread_weights[t], spread, y, x)
-                _look(s, values[t, y, x], expected, wide, days[t], rules)
+                _look(s, values[t, y, x], expected, wide, ends, days[t], rules)
             for k in range(s.shape[0]):
                 state[k, y, x] = s[k]
 
@@ -278,6 +299,7 @@ def advance_alerts(
     level_weights: NDArray[np.float64],
     spread: NDArray[np.float32],
     spread_weights: NDArray[np.float64],
+    year_weights: NDArray[np.float64] | None = None,
     settings: AlertSettings,
 ) -> NDArray[np.float64]:
     """Feed looks, in the order of time, to the state of every pixel.
@@ -320,6 +342,7 @@ def advance_alerts(
         np.ascontiguousarray(level_weights, dtype=np.float64),
         np.ascontiguousarray(spread, dtype=np.float32),
         np.ascontiguousarray(spread_weights, dtype=np.float64),
+        np.empty((0, level.shape[0])) if year_weights is None else year_weights,
         settings,
     )
     return out
@@ -347,7 +370,7 @@ def _season_medians(looks, members, counts, min_looks, scratch, out):  # type: i
         n = 0
         for k in range(counts[b]):
             v = looks[members[b, k]]
-            if not math.isnan(v):
+            if math.isfinite(v):
                 scratch[n] = v
                 n += 1
         out[b] = _median_of(scratch, n) if n >= min_looks else np.nan

@@ -13,6 +13,7 @@ from rs_monitor.kernels.boundaries import monitoring_mosum_border
 from rs_monitor.kernels.compiling import IN_KERNEL
 from rs_monitor.kernels.least_squares import (
     LANES,
+    NOISE_SHARE,
     as_rows,
     block_dtype,
     block_room,
@@ -70,14 +71,16 @@ def _add_up(residuals, sums, held, total):  # type: ignore[no-untyped-def]
 
 
 @njit(**IN_KERNEL)
-def _watch(late, days, sums, held, total, history, squares, fits, spent, share, critical, ratios,  # type: ignore[no-untyped-def]
-           medians, out):  # fmt: skip
+def _watch(  # type: ignore[no-untyped-def]
+    late, days, sums, held, total, history, squares, explained, fits, spent, share, critical,
+    ratios, medians, out,
+):  # fmt: skip
     """The monitoring period of a block: residuals ``late`` look by look."""
     narrowest = monitoring_mosum_border(1.0, 1.0, critical)
     for i in range(out.shape[1]):
         looks = history[i]
         width = int(looks * share)
-        good = fits[i] > 0 and width > 0
+        good = fits[i] > 0 and width > 0 and squares[i] > NOISE_SHARE * explained[i]
         scale = 1.0 / math.sqrt(squares[i] / (looks - spent) * looks) if good else np.nan
         count, value, process = held[i], total[i], 0.0
         before, broken = np.nan, False
@@ -126,7 +129,8 @@ def _last_day(residuals, days, i):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, error_model="numpy")
 def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums, p, bits, least,  # type: ignore[no-untyped-def]
-             enough, late_rows, starts, share, critical, ratios, network, values, late, out):  # fmt: skip
+             enough, late_rows, starts, share, critical, ratios, network, values, late,
+             out):  # fmt: skip
     after = days.shape[0] - late.shape[0]
     codes = np.empty((sums.shape[0], LANES), dtype=np.int32)
     late_codes = np.empty((late.shape[0] // bits + 1, LANES), dtype=np.int32)
@@ -159,8 +163,8 @@ def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums,
             _add_up(residuals, running, held, total)
             block[:] = np.nan
             _watch(
-                late_residuals, days[after:], running, held, total, looks, squares, fits, p,
-                share, critical, ratios, medians, block,
+                late_residuals, days[after:], running, held, total, looks, squares, room[2], fits,
+                p, share, critical, ratios, medians, block,
             )  # fmt: skip
             for i in range(n):
                 if math.isnan(block[PREVIOUS_LOOK_DAY, i]):

@@ -13,6 +13,7 @@ from numba import njit
 from rs_monitor.kernels.boundaries import monitoring_cusum_border, monitoring_mosum_border
 from rs_monitor.kernels.least_squares import (
     LANES,
+    NOISE_SHARE,
     predict_row,
     residual_block,
     solve_block,
@@ -99,7 +100,7 @@ def _screen(values, codes, bits, residuals, looks, squares, screen):  # type: ig
 
 
 @njit(nogil=True, error_model="numpy")
-def _start_fields(residuals, days, looks, fits, squares, spare, state):  # type: ignore[no-untyped-def]
+def _start_fields(residuals, days, looks, fits, squares, explained, spare, state):  # type: ignore[no-untyped-def]
     state[:] = 0.0
     state[SIGNAL_DAY] = np.nan
     before = state[BEFORE_DAY]
@@ -110,7 +111,7 @@ def _start_fields(residuals, days, looks, fits, squares, spare, state):  # type:
             before[i] = days[t] if residual[i] == residual[i] else before[i]
     for i in range(LANES):
         sigma = math.sqrt(squares[i] / (looks[i] - spare))
-        good = (fits[i] > 0) & (sigma > 0)
+        good = (fits[i] > 0) & (squares[i] > NOISE_SHARE * explained[i])
         state[STATUS, i] = NOT_OBSERVED if good else NOT_FITTED
         state[SCALE, i] = sigma
         state[HISTORY, i] = looks[i]
@@ -198,7 +199,7 @@ def start_block(kind, params, days, values, basis, enough, network, residuals, s
     _fit_block(values, basis, enough, params[3], residuals, scratch)
     looks, fits, squares = scratch[3], scratch[4], scratch[5]
     spare = basis[3] if kind in (CUSUM, MOSUM) else 0
-    _start_fields(residuals, days, looks, fits, squares, spare, state)
+    _start_fields(residuals, days, looks, fits, squares, scratch[1][2], spare, state)
     window[:] = 0.0
     if kind == EWMA:
         _start_ewma(params, residuals, state)
@@ -334,7 +335,7 @@ def summarise_block(state, n, at, out):  # type: ignore[no-untyped-def]
     """Answer of n pixels in the order of ``LAYERS``."""
     for i in range(n):
         status = state[STATUS, i]
-        if status == NOT_OBSERVED and state[OUTLIERS, i] > 0:
+        if status <= NO_CHANGE and state[OUTLIERS, i] > state[USED, i]:
             status = ONLY_OUTLIERS
         changed = status == CHANGE
         out[0, at + i] = status

@@ -44,7 +44,11 @@ def _exceedance(p, q, sd_p, sd_q, limit, nodes, weights, out):  # type: ignore[n
             elif abs(math.hypot(one, other) - limit) >= reach:
                 row[x] = 1.0 if math.hypot(one, other) > limit else 0.0
             else:
-                inside = _below(one, other, sd_p, sd_q, limit, nodes, weights)
+                # across the narrow side: a density thinner than the nodes is stepped over
+                if sd_p <= sd_q:
+                    inside = _below(one, other, sd_p, sd_q, limit, nodes, weights)
+                else:
+                    inside = _below(other, one, sd_q, sd_p, limit, nodes, weights)
                 row[x] = min(1.0, max(0.0, 1.0 - inside))
 
 
@@ -75,7 +79,8 @@ def gradient_exceedance(
     Notes
     -----
     With equal deviations the tail of a Rice distribution (noncentral chi-square of two degrees of
-    freedom); computed for any two by 40 Gauss-Legendre nodes across the circle of the limit.
+    freedom); computed for any two by 40 Gauss-Legendre nodes across the circle of the limit,
+    along the axis of the smaller deviation.
     Agrees with ``scipy.stats.ncx2`` to 1e-6: ``tests/maps/test_slope_error.py``.
     """
     out = np.empty(east_rise.shape, dtype=np.float32)

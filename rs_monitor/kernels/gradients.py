@@ -39,7 +39,7 @@ def rises_of(method: Gradient, real: type[np.floating]) -> Callable[..., Any]:
     """Sums of differences towards the east and towards the north (row 0) around a cell.
 
     Neighbours are subtracted before anything is added: elevation itself costs no digits. An
-    unknown among the nine makes one of them unknown at least, and every surface takes both.
+    unknown or infinite height among the nine makes both NaN.
     """
     zero = real(0.0)
 
@@ -48,16 +48,17 @@ def rises_of(method: Gradient, real: type[np.floating]) -> Callable[..., Any]:
         across = real(row[x + 2] - row[x])
         along = real(north[x + 1] - south[x + 1])
         north_east, south_west = real(north[x + 2] - south[x]), real(north[x] - south[x + 2])
-        unknown = zero * real(row[x + 1])
         east = (north_east - south_west) + (across + across)
         up = (north_east + south_west) + (along + along)
+        unknown = zero * (real(row[x + 1]) + (east + up))
         return east + unknown, up + unknown
 
     @njit
     def zevenbergen_thorne(north, row, south, x):  # type: ignore[no-untyped-def]
         corners = (north[x] + north[x + 2]) + (south[x] + south[x + 2])
-        unknown = zero * real(corners + row[x + 1])
-        return real(row[x + 2] - row[x]) + unknown, real(north[x + 1] - south[x + 1]) + unknown
+        east, up = real(row[x + 2] - row[x]), real(north[x + 1] - south[x + 1])
+        unknown = zero * (real(corners + row[x + 1]) + (east + up))
+        return east + unknown, up + unknown
 
     return horn if method == "horn" else zevenbergen_thorne  # type: ignore[no-any-return]
 

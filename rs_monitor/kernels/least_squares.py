@@ -31,6 +31,9 @@ DATES_TOGETHER = 4
 REGRESSORS_TOGETHER = 3
 TABLES_TOGETHER = 4
 
+NOISE_SHARE = 1e-14
+"""Share of the squares a fit explains under which what it leaves is rounding of float32."""
+
 PIVOT_SHARE = 1e-10
 PIVOT_SHARE_FLOAT32 = 1e-5
 """Least pivot of a normal matrix whose full series has 1; under it there is no fit."""

@@ -13,6 +13,7 @@ from rs_monitor.errors import ConfigError
 from rs_monitor.kernels.compiling import IN_KERNEL
 from rs_monitor.kernels.least_squares import (
     LANES,
+    NOISE_SHARE,
     as_rows,
     block_dtype,
     block_room,
@@ -211,12 +212,12 @@ def _watch(late, days, far, consecutive, answer):  # type: ignore[no-untyped-def
 
 
 @njit(**IN_KERNEL)
-def _size(late, days, i, kept, answer):  # type: ignore[no-untyped-def]
+def _size(late, days, i, far, kept, answer):  # type: ignore[no-untyped-def]
     """Median residual of the run that pixel ``i`` is in or ended with."""
     held, t = 0, 0
     while held < answer[OUTLIER_RUN, i]:
         r = late[t, i]
-        if r == r and days[t] >= answer[FIRST_OUTLIER_DAY, i]:
+        if abs(r) > far and days[t] >= answer[FIRST_OUTLIER_DAY, i]:
             kept[held] = r
             held += 1
         t += 1
@@ -256,6 +257,8 @@ def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums,
             _ends(residuals, begin, end)
             _slopes(trend, solution, slopes)
             for i in range(n):
+                if squares[i] <= NOISE_SHARE * room[2][i]:
+                    fits[i] = 0.0
                 squares[i] = math.sqrt(squares[i] / looks[i])
                 if fits[i] == 0:
                     continue
@@ -281,7 +284,7 @@ def _monitor(memory, time_step, row_step, count, cols, nodata, days, rows, sums,
             _watch(late_residuals, late_days, far, consecutive, answer)
             for i in range(n):
                 if answer[OUTLIER_RUN, i] > 0:
-                    _size(late_residuals, late_days, i, kept, answer)
+                    _size(late_residuals, late_days, i, far[i], kept, answer)
             at = row * cols + first
             for k in range(out.shape[0]):
                 out[k, at : at + n] = answer[k, :n]

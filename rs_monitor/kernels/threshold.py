@@ -113,13 +113,15 @@ def quantile(table: NDArray[np.float64], share: float) -> float:
     Raises
     ------
     ValueError
-        Without a single value.
+        Without a single value, or where it lies beyond the histogram.
     """
     counts = np.cumsum(table[0])
     if counts[-1] <= 0:
         raise ValueError("there is no value to take a quantile of")
     wanted = share * counts[-1]
     above = int(np.searchsorted(counts, wanted, side="left"))
+    if above == BINS - 1:
+        raise ValueError(f"the quantile {share:g} lies beyond {(BINS - 1) * BIN_WIDTH:g}")
     below = counts[above - 1] if above else 0.0
     inside = (wanted - below) / max(table[0, above], 1.0)
     return float((above + inside) * BIN_WIDTH)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rs_monitor.config import Model
-from rs_monitor.errors import NoObservations
+from rs_monitor.errors import NoObservations, QuantityError
 from rs_monitor.imagery.composites import only_clear
 from rs_monitor.kernels.alerts import season_levels
 from rs_monitor.kernels.harmonic import fit_ols, harmonic_regressors
@@ -44,6 +44,15 @@ def day_numbers(stamps: NDArray[Any]) -> NDArray[np.int64]:
 def day_number(day: dt.date) -> int:
     """Days since 1970-01-01."""
     return int(np.datetime64(day, "D").astype(np.int64))
+
+
+def require_unscaled(values: xr.DataArray) -> None:
+    """Refuse integers: their nodata would count as looks."""
+    if values.dtype.kind != "f":
+        raise QuantityError(
+            f"got {values.name!r} as {values.dtype}; needed floats with NaN where not seen; "
+            "blank its nodata and scale it"
+        )
 
 
 def baseline_weights(
@@ -96,6 +105,7 @@ def fit_baseline(
     NoObservations
         If there is no look before the day.
     """
+    require_unscaled(values)
     past = day_numbers(values["time"].values) < day_number(before)
     if not past.any():
         raise NoObservations(

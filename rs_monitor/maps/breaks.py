@@ -23,7 +23,7 @@ from rs_monitor.kernels.ccdc_model import CcdcSettings
 from rs_monitor.kernels.harmonic import harmonic_regressors
 from rs_monitor.kernels.stable_history import NO_START, stable_history
 from rs_monitor.lazy import SPACE, reduce_time
-from rs_monitor.maps.baseline import day_number, day_numbers
+from rs_monitor.maps.baseline import day_number, day_numbers, require_unscaled
 
 ORDINAL_1970 = 719_163
 """Proleptic ordinal of 1970-01-01: continuous change detection takes its phase from there."""
@@ -331,6 +331,7 @@ def _places(names: Sequence[str], bands: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _ascending_days(values: xr.DataArray) -> NDArray[np.float64]:
+    require_unscaled(values)
     days = day_numbers(values["time"].values)
     if np.any(np.diff(days) < 0):
         raise GridMismatch("got images out of order; needed ascending times; sort them by time")

@@ -116,7 +116,13 @@ def find_threshold(
 
 def unchanged_scale(table: NDArray[np.float64], degrees: float) -> float:
     """Factor by which the squared magnitudes exceed a chi-square variate, from their median."""
-    return float(quantile(table, 0.5) ** 2 / chi2.median(degrees))
+    try:
+        return float(quantile(table, 0.5) ** 2 / chi2.median(degrees))
+    except ValueError as error:
+        raise NoObservations(
+            "got half of the pixels so far apart that a few equal ones set the scale of no change; "
+            "needed two dates most of which is alike; check their masks and nodata"
+        ) from error
 
 
 def probability_curve(

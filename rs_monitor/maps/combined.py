@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyproj
 import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
 from rs_monitor.codes import Change, LastingLoss
-from rs_monitor.errors import GridMismatch
+from rs_monitor.errors import GridMismatch, QuantityError
 from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments
 from rs_monitor.kernels.threshold import histogram, otsu, quantile
 from rs_monitor.lazy import ArrayFunction, map_looks, map_pixels, measure_blocks
@@ -49,6 +50,9 @@ LEAST_BANDS = 3
 EVEN = 0.5
 FINEST_M = 0.02
 """Steps below it are degrees."""
+
+SQUARE = 0.05
+"""Steps of x and y may differ by this share."""
 
 
 @dataclass(frozen=True)
@@ -192,13 +196,21 @@ def refit_combined(
 
 
 def _resolution_m(date: xr.DataArray) -> float:
-    step = float(abs(date["x"].values[1] - date["x"].values[0])) if date.sizes["x"] > 1 else 0.0
-    if step < FINEST_M:
+    if min(date.sizes["y"], date.sizes["x"]) < 2:
+        raise GridMismatch(f"got {dict(date.sizes)}; needed two rows and columns; take more ground")
+    across, step = (float(abs(date[axis].values[1] - date[axis].values[0])) for axis in ("x", "y"))
+    if _in_degrees(date) or step < FINEST_M or abs(across / step - 1.0) > SQUARE:
         raise GridMismatch(
-            f"got a grid step of {step:g}; needed two columns or more on a grid in metres; "
+            f"got grid steps of {across:g} and {step:g}; needed square pixels on a grid in metres; "
             "reproject the pair"
         )
     return step
+
+
+def _in_degrees(date: xr.DataArray) -> bool:
+    """Whether the pair says it lies on a geographic grid; without a CRS only its steps tell."""
+    wkt = date.coords["spatial_ref"].attrs.get("crs_wkt") if "spatial_ref" in date.coords else None
+    return wkt is not None and pyproj.CRS(wkt).is_geographic
 
 
 def _flat(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -228,9 +240,14 @@ def _mad_from(pair: Pair, slow: MadTransform, rules: CombinedRules) -> MadTransf
     def measure(last: MadTransform | None) -> Moments:
         return _measured(pair, origin, slow if last is None else last)
 
-    return fit_irmad(
-        measure, origin, max_iterations=rules.max_iterations, tolerance=rules.tolerance
-    )[0]
+    try:
+        return fit_irmad(
+            measure, origin, max_iterations=rules.max_iterations, tolerance=rules.tolerance
+        )[0]
+    except np.linalg.LinAlgError as error:
+        raise QuantityError(
+            "got a band that is made of the others; needed independent bands; leave it out"
+        ) from error
 
 
 def fused_magnitude(

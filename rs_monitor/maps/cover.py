@@ -34,6 +34,11 @@ class Cover:
     col: NDArray[np.int64]
     fraction: FloatArray
 
+    @classmethod
+    def nowhere(cls) -> Cover:
+        """No pixels."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
     def interior(self, min_fraction: float) -> Cover:
         """Only the pixels covered to at least this share."""
         kept = self.fraction >= min_fraction
@@ -56,7 +61,7 @@ def cover_of(geometry: shapely.Geometry, crs: Any, geobox: GeoBox) -> Cover:
     -------
     Cover
         Pixels in row order. A pixel outside the grid belongs to it as well, so that land the
-        raster does not reach counts as unseen.
+        raster does not reach counts as unseen. Empty of a polygon without area on the grid.
 
     Notes
     -----
@@ -75,6 +80,8 @@ def cover_of(geometry: shapely.Geometry, crs: Any, geobox: GeoBox) -> Cover:
 
     # a pixel edge that coincides with the polygon's must not become a sliver of the next pixel
     shape = shapely.set_precision(shapely.transform(geometry, to_pixels), 1e-6)
+    if shape.is_empty:
+        return Cover.nowhere()
     left, top, right, bottom = (int(v) for v in _pixel_bounds(shape))
     rows, cols = (a.ravel() for a in np.mgrid[top:bottom, left:right])
     squares = shapely.box(cols, rows, cols + 1, rows + 1)

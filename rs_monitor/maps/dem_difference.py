@@ -16,14 +16,18 @@ from rs_monitor.errors import GridMismatch, MissingCRS, NoObservations
 from rs_monitor.grid import pixel_area_m2, require_projected
 from rs_monitor.lazy import map_pixels
 from rs_monitor.maps.cover import Cover, cover_of, sample
-from rs_monitor.maps.dem_shift import nmad
+from rs_monitor.maps.dem_shift import SMALLEST_M, nmad
 from rs_monitor.maps.slope_error import DemError
+from rs_monitor.maps.terrain import require_float
 from rs_monitor.maps.terrain_rules import DifferenceRules
 
 FloatArray = NDArray[np.float64]
 
 _CLIP_NMAD = 3.0
 """Differences further from the median are no errors but changes or blunders."""
+
+_FEWEST_LAGS = 3
+"""Sill, share and range are fitted."""
 
 _RANGES = 80
 """Ranges tried, evenly spaced in their logarithm."""
@@ -46,7 +50,11 @@ def elevation_change(before: xr.DataArray, after: xr.DataArray) -> xr.DataArray:
     ------
     GridMismatch
         If the coordinates differ.
+    QuantityError
+        If one of them is not float.
     """
+    for heights in (before, after):
+        require_float(heights.dtype, "elevations", "a change of elevation")
 
     def change(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float32]:
         return (other.astype(np.float64) - one).astype(np.float32)
@@ -89,9 +97,10 @@ def difference_error(
 
     Raises
     ------
-    GridMismatch, UnsuitableCRS
+    GridMismatch, QuantityError, UnsuitableCRS
     NoObservations
-        With fewer stable cells than the rules ask for.
+        With fewer stable cells than the rules ask for; if most differences are equal (rounded
+        heights, or copies); on a grid too narrow for a variogram of three distances.
 
     Notes
     -----
@@ -105,6 +114,7 @@ def difference_error(
             f"got differences of {change_m.shape}, stable ground of {stable.shape} and a grid of "
             f"{tuple(geobox.shape)}; needed one grid; resample them onto it"
         )
+    require_float(change_m.dtype, "differences", "an error model")
     known = np.where(stable, change_m, np.nan).astype(np.float64)
     if np.isfinite(known).sum() < rules.min_cells.value:
         raise NoObservations(
@@ -112,10 +122,21 @@ def difference_error(
             f"{rules.min_cells.value}; give a larger area or more stable ground"
         )
     sigma = nmad(known)
+    if sigma < SMALLEST_M:
+        raise NoObservations(
+            f"got differences that mostly are equal (spread {sigma:g} m); an error model needs "
+            "heights that are not rounded, of two surveys; give the unrounded DEMs"
+        )
     known -= np.nanmedian(known)
     known[np.abs(known) > _CLIP_NMAD * sigma] = np.nan
     edges_m = abs(geobox.resolution.x), abs(geobox.resolution.y)
     lags = _variogram(known, *edges_m)
+    if lags.lag_m.size < _FEWEST_LAGS:
+        raise NoObservations(
+            f"got stable cells at {lags.lag_m.size} distances up to a third of the grid's shorter "
+            f"edge ({tuple(geobox.shape)} cells); a variogram needs {_FEWEST_LAGS}; give a larger "
+            "area"
+        )
     return _fitted(lags, sigma, correlation, min(edges_m))
 
 
@@ -212,7 +233,9 @@ def cut_fill(
 
     Raises
     ------
-    GridMismatch, MissingCRS, UnsuitableCRS
+    GridMismatch, MissingCRS, QuantityError, UnsuitableCRS
+    NoObservations
+        If the spread of the co-registration is unknown.
 
     Notes
     -----
@@ -229,21 +252,24 @@ def cut_fill(
             f"got differences of shape {values.shape}; needed the grid's {tuple(geobox.shape)}; "
             "give the grid they were made on"
         )
+    require_float(values.dtype, "differences", "a volume")
+    if not (np.isfinite(up_sd_m) and up_sd_m >= 0):
+        raise NoObservations(
+            f"got a vertical co-registration known to {up_sd_m:g} m; a volume needs its standard "
+            "deviation, 0 or more; co-register on a larger stable area"
+        )
     if patches.crs is None:
         raise MissingCRS("got patches without CRS; an overlay needs one; read with read_layer")
     row_area_m2 = pixel_area_m2(require_projected(geobox, "volumes"))
     edges_m = abs(geobox.resolution.x), abs(geobox.resolution.y)
+    errors = _Errors(error, up_sd_m, *edges_m)
+    covers = [cover_of(shape, patches.crs, geobox) for shape in patches.geometry]
+    # the empty cover, cut off again, gives a table of no patches its columns
     rows = [
-        _patch_volumes(
-            cover_of(shape, patches.crs, geobox),
-            values,
-            row_area_m2,
-            _Errors(error, up_sd_m, *edges_m),
-            rules,
-        )
-        for shape in patches.geometry
+        _patch_volumes(cover, values, row_area_m2, errors, rules)
+        for cover in [*covers, Cover.nowhere()]
     ]
-    return pd.DataFrame(rows, index=patches.index)
+    return pd.DataFrame(rows).iloc[:-1].set_axis(patches.index)
 
 
 class _Errors(NamedTuple):

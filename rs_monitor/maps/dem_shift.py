@@ -15,6 +15,7 @@ from rs_monitor.errors import GridMismatch, NoObservations
 from rs_monitor.grid import require_projected
 from rs_monitor.kernels.terrain import gradient_horn
 from rs_monitor.lazy import map_window
+from rs_monitor.maps.terrain import require_fit, require_float, require_north_up
 from rs_monitor.maps.terrain_rules import DifferenceRules
 
 FloatArray = NDArray[np.float64]
@@ -25,8 +26,11 @@ NMAD = 1.4826
 
 _UNKNOWNS = 3
 
-_SMALLEST_M = 1e-6
+SMALLEST_M = 1e-6
 """Spread below which differences are rounding."""
+
+_DISTINCT_SHARE = 0.5
+"""Share of distinct heights under which they are rounded; measured ones hardly repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,12 @@ def coregister(
     GridMismatch
         If shapes differ.
     NoObservations
-        If too few stable cells are known on ground steep enough, or all slope one way.
+        If too few stable cells are known on ground steep enough, or all slope one way; if heights
+        are rounded so far that most differences are equal.
+    QuantityError
+        If heights are not float.
     MissingCRS, UnsuitableCRS
+        Without metres, or with a grid upside down or mirrored.
 
     Notes
     -----
@@ -117,6 +125,9 @@ def coregister(
     ``interpolation_px`` for reading between cells.
     """
     require_projected(geobox, "a co-registration")
+    require_north_up(geobox, "a co-registration")
+    for heights in (reference, moving):
+        require_float(heights.dtype, "elevations", "a co-registration")
     shape = tuple(geobox.shape)
     if not reference.shape == moving.shape == stable.shape == shape:
         raise GridMismatch(
@@ -129,7 +140,9 @@ def coregister(
     while True:
         dh = reference - shift_cells(moving, *_in_cells(shift, cell_m), method) - shift[2]
         fit = _Fit.of(rises, dh, stable, rules)
-        before = nmad(fit.dh) if solved == 0 else before
+        if solved == 0:
+            before = nmad(fit.dh)
+            _require_unrounded(fit.dh, before, reference[stable])
         if step < rules.tolerance_px.value or solved >= rules.max_iterations.value:
             break
         update = fit.solve()
@@ -152,6 +165,19 @@ def coregister(
         iterations=solved,
         converged=step < rules.tolerance_px.value,
     )
+
+
+def _require_unrounded(
+    dh: FloatArray, spread_m: float, heights: NDArray[np.floating]
+) -> None:
+    """Refuse whole metres: equal differences hide a shift. Copies with a local change pass."""
+    known = heights[np.isfinite(heights)]
+    distinct = np.unique(known).size
+    if spread_m < SMALLEST_M < np.ptp(dh) and distinct < _DISTINCT_SHARE * known.size:
+        raise NoObservations(
+            f"got {known.size} heights of {distinct} values, whose differences mostly are equal; a "
+            "co-registration needs heights that are not rounded; give the unrounded DEMs"
+        )
 
 
 def _in_cells(shift: FloatArray, cell_m: tuple[float, float]) -> tuple[float, float]:
@@ -188,7 +214,7 @@ class _Fit:
             )
         known = dh[rows, cols].astype(np.float64)
         design = np.stack([-p[rows, cols], -q[rows, cols], np.ones(rows.size)], axis=1)
-        spread = max(nmad(known), _SMALLEST_M)
+        spread = max(nmad(known), SMALLEST_M)
         u = (known - np.median(known)) / (rules.outlier_nmad.value * spread)
         weight = np.where(np.abs(u) < 1, (1 - u * u) ** 2, 0.0)
         edge = rules.jackknife_px.value
@@ -303,8 +329,15 @@ def apply_shift(
     -------
     DataArray of float32
         Metres; NaN where a cell read is unknown or lies outside.
+
+    Raises
+    ------
+    GridMismatch, MissingCRS, QuantityError, UnsuitableCRS
+        If the DEM is not on the grid, or not float; of grids as :func:`coregister`.
     """
     require_projected(geobox, "a shift")
+    require_north_up(geobox, "a shift")
+    require_fit(dem, geobox, "a shift")
     cell_m = (abs(geobox.resolution.x), abs(geobox.resolution.y))
     columns, rows = _in_cells(np.array([shift.east_m, shift.north_m]), cell_m)
     up_m = shift.up_m

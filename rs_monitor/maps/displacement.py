@@ -17,6 +17,7 @@ from rs_monitor.errors import GridMismatch, MissingCRS, QuantityError
 from rs_monitor.grid import pixel_area_m2, require_projected
 from rs_monitor.lazy import map_pixels
 from rs_monitor.maps.cover import cover_of, sample, weighted_mean
+from rs_monitor.maps.terrain import require_float
 from rs_monitor.maps.terrain_rules import DisplacementRules
 
 Line = Literal["los", "vertical"]
@@ -71,7 +72,8 @@ def subsidence(
     ------
     QuantityError
         If sign and quantity do not fit; if a vertical rate is wanted of a line of sight without
-        its incidence angle, or the other way round; if an angle is no incidence angle.
+        its incidence angle, or the other way round; if an angle is no incidence angle; if the
+        velocities are not float.
     GridMismatch
         If the raster is not on the grid.
 
@@ -81,6 +83,7 @@ def subsidence(
     2001, doi:10.1029/2001GL013174): it is only projected on request, and says so.
     """
     _require_shape(velocity, geobox, "velocities")
+    require_float(velocity.dtype, "velocities", "a displacement rate")
     factor = _TO_MM_A[unit] * _sign(quantity, positive)
     line = result or quantity
     scale = _projection(quantity, line, incidence_deg)
@@ -88,7 +91,7 @@ def subsidence(
 
     def rate(values: NDArray[np.floating], *angles: NDArray[np.floating]) -> NDArray[np.float32]:
         scaled = values.astype(np.float64) * (factor * scale(*angles))
-        return np.asarray(scaled, dtype=np.float32)
+        return np.where(np.isfinite(scaled), scaled, np.nan).astype(np.float32)
 
     rasters = [velocity]
     if line != quantity and isinstance(incidence_deg, xr.DataArray):
@@ -170,9 +173,9 @@ def _motion(rate_mm_a: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
 
 
 def _require_shape(raster: xr.DataArray, geobox: GeoBox, what: str) -> None:
-    if raster.shape != tuple(geobox.shape):
+    if raster.dims != ("y", "x") or raster.shape != tuple(geobox.shape):
         raise GridMismatch(
-            f"got {what} of shape {raster.shape}; needed the grid's {tuple(geobox.shape)}; "
+            f"got {what} of {dict(raster.sizes)}; needed y, x of the grid's {tuple(geobox.shape)}; "
             "resample the product onto the zone's grid first"
         )
 
@@ -221,7 +224,8 @@ def subsiding_area(
                 sample(rate, cover, np.nan), sample(motion, cover, Motion.NOT_SEEN), area_m2, rules
             )
         )
-    table = pd.DataFrame(rows, index=polygons.index)
+    nothing = _summary(np.empty(0, np.float32), np.empty(0, np.uint8), np.empty(0), rules)
+    table = pd.DataFrame([*rows, nothing]).iloc[:-1].set_axis(polygons.index)
     return table.assign(line=displacement["rate_mm_a"].attrs["line"])
 
 

@@ -20,7 +20,7 @@ from rs_monitor.kernels.chart_steps import LAYERS
 from rs_monitor.kernels.harmonic import HarmonicFit, fit_ols, harmonic_regressors
 from rs_monitor.kernels.robust import fit_robust
 from rs_monitor.lazy import reduce_time
-from rs_monitor.maps.baseline import day_number, day_numbers
+from rs_monitor.maps.baseline import day_number, day_numbers, require_unscaled
 
 Method = Literal["ewma", "cusum", "mosum", "iqr"]
 
@@ -126,6 +126,7 @@ _CITATIONS = {
 
 
 def _ascending_days(values: xr.DataArray) -> NDArray[np.float64]:
+    require_unscaled(values)
     days = day_numbers(values["time"].values)
     if np.any(np.diff(days) < 0):
         raise GridMismatch("got images out of order; needed ascending times; sort them by time")

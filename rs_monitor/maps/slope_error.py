@@ -18,6 +18,7 @@ from rs_monitor.grid import require_projected
 from rs_monitor.kernels.exceedance import gradient_exceedance
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX, gradient_horn, slope_horn_deg
 from rs_monitor.lazy import map_pixels, map_window
+from rs_monitor.maps.terrain import require_fit
 from rs_monitor.maps.terrain_rules import BorderlineRules
 
 FloatArray = NDArray[np.float64]
@@ -111,6 +112,8 @@ def exceedance_probability(
         If the limit is no slope.
     MissingCRS, UnsuitableCRS
         Without metres.
+    GridMismatch, QuantityError
+        If the DEM is not on the grid, or not float.
 
     Notes
     -----
@@ -125,6 +128,7 @@ def exceedance_probability(
             "limit_deg", [f"got {limit_deg:g}; needed degrees between 0 and 90; give a slope"]
         )
     require_projected(geobox, "a slope and its error")
+    require_fit(dem, geobox, "a slope and its error")
     dx, dy = abs(geobox.resolution.x), abs(geobox.resolution.y)
     sd_east, sd_north = gradient_sd(error, dx, dy)
     limit = math.tan(math.radians(limit_deg))

@@ -20,6 +20,7 @@ from rs_monitor.kernels.grades import grade_codes
 from rs_monitor.lazy import map_pixels
 from rs_monitor.maps.cover import cover_of, sample, weighted_mean
 from rs_monitor.maps.fragments import Merge, merge_fragments, part_regions, split_strips
+from rs_monitor.maps.terrain import require_float
 from rs_monitor.maps.terrain_rules import GradeRules
 
 Codes = NDArray[np.uint8]
@@ -35,7 +36,7 @@ def slope_grade(slope_deg: xr.DataArray, rules: GradeRules) -> xr.DataArray:
     Parameters
     ----------
     slope_deg : DataArray of float
-        y, x; degrees; NaN = unknown.
+        y, x; degrees; NaN or negative = unknown.
     rules : GradeRules
         Limits of the grades, each upper limit included.
 
@@ -47,7 +48,7 @@ def slope_grade(slope_deg: xr.DataArray, rules: GradeRules) -> xr.DataArray:
     Raises
     ------
     QuantityError
-        If the array says that it is in another unit than degrees.
+        If the array says that it is in another unit than degrees, or is not float.
 
     Notes
     -----
@@ -58,9 +59,16 @@ def slope_grade(slope_deg: xr.DataArray, rules: GradeRules) -> xr.DataArray:
         raise QuantityError(
             f"got a slope in {unit!r}; grades need degrees; convert it (atan of the rise)"
         )
+    require_float(slope_deg.dtype, "slopes", "a grade")
     limits = rules.limits_deg.values
+
+    def grades(values: NDArray[np.floating]) -> Codes:
+        codes = grade_codes(values, limits)
+        codes[values < 0] = NODATA
+        return codes
+
     return map_pixels(
-        lambda values: grade_codes(values, limits),
+        grades,
         slope_deg,
         dtype=np.uint8,
         name="slope_grade",
@@ -181,7 +189,8 @@ def patch_grade_by_overlap(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) 
     patches : GeoDataFrame
         Polygons; their CRS decides the areas.
     grades : GeoDataFrame
-        ``grade`` and geometry: of :func:`grade_polygons` or the authority's slope map.
+        ``grade`` and geometry: of :func:`grade_polygons` or the authority's slope map; ground of
+        grade 0 is unknown.
 
     Returns
     -------
@@ -194,6 +203,8 @@ def patch_grade_by_overlap(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) 
     ------
     MissingCRS
         If one of the layers has none.
+    QuantityError
+        If a grade is neither 0 nor one of ``codes.SlopeGrade``.
 
     Notes
     -----
@@ -203,10 +214,13 @@ def patch_grade_by_overlap(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) 
     """
     if patches.crs is None or grades.crs is None:
         raise MissingCRS("got a layer without CRS; an overlay needs both; read with read_layer")
-    overlaps = _overlaps_m2(patches, grades.to_crs(patches.crs))
+    _require_grades(grades["grade"])
+    known = grades[grades["grade"] != NODATA]
+    overlaps = _overlaps_m2(patches, known.to_crs(patches.crs))
     areas = polygon_areas_m2(np.asarray(patches.geometry.array, dtype=object), patches.crs)
     largest, graded = overlaps.max(axis=1), overlaps.sum(axis=1)
-    winner = (overlaps >= largest[:, np.newaxis] - _TIE_M2).argmax(axis=1)
+    tied = (overlaps > 0) & (overlaps >= largest[:, np.newaxis] - _TIE_M2)
+    winner = tied.argmax(axis=1)
     area = np.where(areas > 0, areas, np.nan)
     return pd.DataFrame(
         {
@@ -219,6 +233,15 @@ def patch_grade_by_overlap(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) 
     )
 
 
+def _require_grades(grade: pd.Series[Any]) -> None:
+    strange = grade[~grade.isin([NODATA, *SlopeGrade])].unique().tolist()
+    if strange:
+        raise QuantityError(
+            f"got slope grades {strange[:5]}; needed {min(SlopeGrade):d} to {max(SlopeGrade):d}, or "
+            f"{NODATA} for unknown ground; translate the codes of the slope map"
+        )
+
+
 def _overlaps_m2(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) -> NDArray[np.float64]:
     """Area of each grade inside each patch; patch, grade."""
     own, theirs = (np.asarray(f.geometry.array, dtype=object) for f in (patches, grades))
@@ -226,9 +249,10 @@ def _overlaps_m2(patches: gpd.GeoDataFrame, grades: gpd.GeoDataFrame) -> NDArray
     pieces, owner = shapely.get_parts(
         shapely.intersection(own[one], theirs[other]), return_index=True
     )
+    codes = grades["grade"].to_numpy(dtype=np.int64)
     areal = shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON
     pieces, owner = pieces[areal], owner[areal]
-    flat = one[owner] * len(SlopeGrade) + grades["grade"].to_numpy()[other[owner]] - 1
+    flat = one[owner] * len(SlopeGrade) + codes[other[owner]] - 1
     areas = polygon_areas_m2(np.asarray(pieces, dtype=object), patches.crs)
     table = np.bincount(flat, weights=areas, minlength=len(patches) * len(SlopeGrade))
     return np.asarray(table.reshape(len(patches), len(SlopeGrade)), dtype=np.float64)
@@ -256,13 +280,14 @@ def patch_mean_slope(
 
     Raises
     ------
-    GridMismatch, MissingCRS, UnsuitableCRS
+    GridMismatch, MissingCRS, QuantityError, UnsuitableCRS
 
     Notes
     -----
     Rule PBF-05, domain study A15.6: area-weighted mean of the continuous slope.
     """
     values = np.asarray(slope_deg)
+    require_float(values.dtype, "slopes", "a mean slope")
     if values.shape != tuple(geobox.shape):
         raise GridMismatch(
             f"got slopes of shape {values.shape}; needed the grid's {tuple(geobox.shape)}; give "

@@ -263,7 +263,7 @@ def relief(dem: xr.DataArray, geobox: GeoBox, *, radius_px: int) -> xr.DataArray
     DataArray of float32
         NaN where the circle leaves the grid or holds an unknown cell.
     """
-    _require_fit(dem, geobox, "relief")
+    require_fit(dem, geobox, "relief")
     return map_window(
         partial(local_relief_m, radius_px=radius_px),
         dem,
@@ -306,7 +306,7 @@ def _of_neighbours(
     attrs: Mapping[str, str],
     source: str,
 ) -> xr.DataArray:
-    _require_fit(dem, geobox, name)
+    require_fit(dem, geobox, name)
     return map_window(
         kernel,
         dem,
@@ -337,23 +337,50 @@ def _attributes(name: str, method: Gradient, sun: Mapping[str, float]) -> dict[s
 
 def _checked(dem: xr.DataArray, geobox: GeoBox, purpose: str, *, facing: bool = False) -> Spacing:
     spacing = row_spacing_m(geobox, purpose)
-    _require_fit(dem, geobox, purpose)
-    if facing and (geobox.affine.a < 0 or geobox.affine.e > 0):
+    require_fit(dem, geobox, purpose)
+    if facing:
+        require_north_up(geobox, purpose)
+    return spacing
+
+
+def require_north_up(geobox: GeoBox, purpose: str) -> None:
+    """Refuse a grid whose row 0 is not in the north or whose column 0 is not in the west.
+
+    Raises
+    ------
+    UnsuitableCRS
+    """
+    if geobox.affine.a < 0 or geobox.affine.e > 0:
         raise UnsuitableCRS(
             f"got a grid upside down or mirrored ({describe(geobox)}); {purpose} needs row 0 in "
             "the north and column 0 in the west; flip the array and its grid"
         )
-    return spacing
 
 
-def _require_fit(dem: xr.DataArray, geobox: GeoBox, purpose: str) -> None:
+def require_fit(dem: xr.DataArray, geobox: GeoBox, purpose: str) -> None:
+    """Refuse elevations that are not float, or not on their grid.
+
+    Raises
+    ------
+    GridMismatch, QuantityError
+    """
     if dem.dims != ("y", "x") or dem.shape != tuple(geobox.shape):
         raise GridMismatch(
             f"got elevations of {dict(dem.sizes)} and the grid {describe(geobox)}; {purpose} "
             "needs y, x of that grid; load the DEM on it"
         )
-    if not np.issubdtype(dem.dtype, np.floating):
+    require_float(dem.dtype, "elevations", purpose)
+
+
+def require_float(dtype: np.dtype[Any], what: str, purpose: str) -> None:
+    """Refuse numbers that cannot say where nothing is known.
+
+    Raises
+    ------
+    QuantityError
+    """
+    if not np.issubdtype(dtype, np.floating):
         raise QuantityError(
-            f"got elevations as {dem.dtype}; {purpose} needs float with NaN where the ground is "
+            f"got {what} as {dtype}; {purpose} needs float with NaN where the ground is "
             "unknown; convert them and set the file's nodata to NaN"
         )

@@ -12,7 +12,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from rs_monitor.errors import GridMismatch, NoObservations, QuantityError
-from rs_monitor.kernels.change import MadTransform, Moments, mad_chi2, mad_moments, mad_transform
+from rs_monitor.kernels.change import (
+    MadTransform,
+    Moments,
+    covariance_of,
+    mad_chi2,
+    mad_moments,
+    mad_transform,
+)
 from rs_monitor.kernels.change_vector import change_vector_transform, equivalent_chi_square
 from rs_monitor.kernels.slow_features import slow_feature_transform
 from rs_monitor.kernels.threshold import histogram
@@ -40,6 +47,9 @@ SOLVERS: dict[VariateMethod, SolveMoments] = {
     "isfa": slow_feature_transform,
 }
 REWEIGHTED = ("irmad", "isfa")
+
+COPY = 1e-6
+"""Bands correlated closer to 1 are copies: rounding leaves 2e-8, noise of 1 % of it 5e-5."""
 
 PIXELS_PER_BAND = 20
 """Seen pixels needed for each band: ten for each of the 2p means a covariance is taken about."""
@@ -252,7 +262,21 @@ def _origin(blocks: Blocks, names: tuple[str, ...]) -> tuple[NDArray[np.float64]
             f"got a band {names[constant[0] % len(names)]} that is constant {date}; needed bands "
             "that vary; leave it out"
         )
+    _refuse_copies(moments, origin)
     return origin, moments
+
+
+def _refuse_copies(moments: Moments, origin: NDArray[np.float64]) -> None:
+    """Where the dates are one image the variates are rounding, scaled up to unit variance."""
+    _, cov = covariance_of(moments, origin)
+    p = len(origin) // 2
+    deviation = np.sqrt(np.diag(cov))
+    alike = np.diag(cov[:p, p:]) / (deviation[:p] * deviation[p:])
+    if (alike > 1.0 - COPY).all():
+        raise NoObservations(
+            "got two dates that are linear copies of each other in every band; needed different "
+            "scenes; check that the two periods do not show the same image"
+        )
 
 
 def _fit_transform(

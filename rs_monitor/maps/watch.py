@@ -33,9 +33,11 @@ from rs_monitor.maps.baseline import (
     day_numbers,
     fit_baseline,
     parameter_counts,
+    require_unscaled,
 )
 
 CITATION = "after the idea of OPERA DIST-ALERT (NASA JPL, DIST-HLS product specification)"
+YEAR = np.arange(0, 366, 5, dtype=np.int64)
 _DIRECTIONS = {"both": 0, "loss": -1, "gain": 1}
 
 
@@ -177,6 +179,7 @@ def update_all(
     -------
     Dataset
     """
+    require_unscaled(values)
     days = day_numbers(values["time"].values)
     _require_rules(state, rules)
     _require_order(state, days)
@@ -224,6 +227,11 @@ def _require_order(state: xr.Dataset, days: NDArray[np.int64]) -> None:
 
 def _packed(state: xr.Dataset, looks: xr.DataArray) -> xr.DataArray:
     """State, baseline and looks as layers of one array, so that any chunking carries all."""
+    if looks.dims != ("time", *SPACE):
+        raise GridMismatch(f"got an image of {looks.dims}; needed time, y, x; transpose it")
+    ours, theirs = (grid.coords.get("spatial_ref") for grid in (state, looks))
+    if ours is not None and theirs is not None and ours.attrs != theirs.attrs:
+        raise GridMismatch("got an image of another CRS; needed that of the state; reproject it")
     for dim in ("y", "x"):
         if not np.array_equal(state[dim].values, looks[dim].values):
             raise GridMismatch(
@@ -251,6 +259,7 @@ def _advance_block(
         level_weights=level_weights,
         spread=spread.astype(np.float32),
         spread_weights=spread_weights,
+        year_weights=baseline_weights(YEAR, rules.baseline)[0],
         settings=rules.settings(),
     )
 
@@ -282,8 +291,9 @@ def replay(
     Dataset
         See :func:`start_watch`.
     """
-    days = day_numbers(values["time"].values)
-    watched = (days >= day_number(start)) & (days <= day_number(as_of))
+    known = day_numbers(values["time"].values) <= day_number(as_of)
+    values, clear = values.isel(time=known), clear.isel(time=known)
+    watched = day_numbers(values["time"].values) >= day_number(start)
     state = start_watch(values, clear, start=start, rules=rules)
     if not watched.any():
         return state

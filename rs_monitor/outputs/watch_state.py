@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rs_monitor.errors import RunError
+from rs_monitor.errors import NoObservations, RunError
 from rs_monitor.kernels.alerts import FIELDS
 from rs_monitor.maps.baseline import LEVEL, SPREAD, day_numbers
 from rs_monitor.maps.watch import WatchRules, start_watch, update
@@ -24,7 +24,7 @@ from rs_monitor.outputs.digest import array_digest, fingerprint
 from rs_monitor.outputs.lock import FolderLock
 from rs_monitor.outputs.manifest import utc_now
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 """Raised whenever a kernel of the watch would continue an old state differently."""
 
 BEGIN = "begin"
@@ -51,12 +51,18 @@ def state_digest(state: xr.Dataset) -> str:
     str
         64 hex digits.
     """
-    return _content_digest(_arrays(state), state.attrs)
+    return _content_digest(_arrays(state), _marks(state))
 
 
 def _content_digest(arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Any]) -> str:
     digests = {name: array_digest(array) for name, array in arrays.items()}
     return fingerprint({"arrays": digests, "attrs": dict(attrs)})
+
+
+def _marks(state: xr.Dataset) -> dict[str, Any]:
+    """Attributes, and those of the CRS."""
+    crs = state.coords.get("spatial_ref")
+    return dict(state.attrs) | ({} if crs is None else {"spatial_ref": dict(crs.attrs)})
 
 
 def _arrays(state: xr.Dataset) -> dict[str, NDArray[Any]]:
@@ -207,7 +213,7 @@ class WatchStore:
         -------
         Recorded
         """
-        arrays, attrs = _arrays(state), dict(state.attrs)
+        arrays, attrs = _arrays(state), _marks(state)
         digest = _content_digest(arrays, attrs)
         day = attrs["last_day"] or BEGIN
         block = f"{day}-{digest[:8]}"
@@ -231,8 +237,11 @@ class WatchStore:
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> xr.Dataset:
     fields = {name: (("y", "x"), arrays[name]) for name, _ in FIELDS}
     baseline = {name: (dims, arrays[name]) for name, dims in _DIMS.items()}
-    coords = {"y": arrays["y"], "x": arrays["x"]}
-    return xr.Dataset({**baseline, **fields}, coords, json.loads(str(arrays["attrs"])))
+    coords: dict[str, Any] = {"y": arrays["y"], "x": arrays["x"]}
+    attrs = json.loads(str(arrays["attrs"]))
+    if "spatial_ref" in attrs:
+        coords["spatial_ref"] = ((), 0, attrs.pop("spatial_ref"))
+    return xr.Dataset({**baseline, **fields}, coords, attrs)
 
 
 def advance(
@@ -268,9 +277,15 @@ def advance(
         damaged state and are not among those given.
     """
     numbers = day_numbers(values["time"].values)
+    if np.any(np.diff(numbers) <= 0):
+        raise NoObservations(
+            "got images that are not one a day, ascending; needed days in order; sort them and "
+            "merge those of one day"
+        )
     loaded = store.load()
     _require_sound(store, loaded, {str(number.astype("M8[D]")) for number in numbers})
     state = loaded.state
+    _require_no_late(store, state, numbers, start)
     if state is None:
         state = start_watch(values, clear, start=start, rules=rules).compute()
         yield store.save(state)
@@ -281,6 +296,21 @@ def advance(
         image, seen = values.isel(time=k, drop=True), clear.isel(time=k, drop=True)
         state = update(state, image.compute(), seen.compute(), day, rules)
         yield store.save(state)
+
+
+def _require_no_late(
+    store: WatchStore, state: xr.Dataset | None, numbers: NDArray[np.int64], start: dt.date
+) -> None:
+    """Refuse images of days the watch has passed without them: they would never count."""
+    last = state.attrs["last_day"] if state is not None else ""
+    fed = {line.day for line in store.progress}
+    given = [str(day) for day in numbers.astype("M8[D]")]
+    late = [day for day in given if start.isoformat() <= day <= last and day not in fed]
+    if late:
+        raise NoObservations(
+            f"got images of {', '.join(late)} after the state of {last}; needed days in order; "
+            "replay all images in another folder, or leave these out"
+        )
 
 
 def _require_sound(store: WatchStore, loaded: Loaded, given: set[str]) -> None:

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
-from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, NODATA, ClassStyle
+from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, LASTING_LOSS_STYLE, NODATA, ClassStyle
 from rs_monitor.config import DetectionRules
 from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.findings.decide import evaluate, propose
@@ -134,6 +134,9 @@ def write_maps(folder: RunFolder, products: ZoneProducts, plan: Plan) -> None:
         ["change_magnitude"],
         overview="average",
     )
+    if "loss" in arrays:
+        name = "lasting_loss"
+        _write(folder, products, name, arrays["loss"], [name], style=LASTING_LOSS_STYLE)
     for name in ("change_probability", "slope_deg"):
         if name in arrays:
             _write(folder, products, name, arrays[name], [name], overview="average")
@@ -183,7 +186,7 @@ def zone_maps(products: ZoneProducts, plan: Plan) -> ZoneMaps:
         geobox=zone.geobox,
         change=arrays["change"],
         magnitude=arrays["change_magnitude"],
-        probability=arrays.get("probability", arrays.get("change_probability")),
+        probability=arrays.get("change_probability", arrays.get("probability")),
         land_cover_before=arrays.get("land_cover_before"),
         land_cover_after=arrays.get("land_cover_after"),
         confidence_before=arrays.get("confidence_before"),

@@ -125,3 +125,9 @@ def test_quantile_is_numpys_within_a_bin(numbers, share):
 def test_no_value_has_no_quantile():
     with pytest.raises(ValueError, match="no value"):
         quantile(histogram(np.array([np.nan])), 0.5)
+
+
+def test_a_quantile_beyond_the_histogram_is_refused():
+    table = histogram(np.full(10, 2000.0))
+    with pytest.raises(ValueError, match="lies beyond"):
+        quantile(table, 0.5)

@@ -147,6 +147,28 @@ def test_a_constant_band_is_refused_by_name(dates, date):
         fit_two_date(*spoilt, method="irmad")
 
 
+@pytest.mark.parametrize("method", [*METHODS, "combined"])
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (2.0, 0.1)])
+def test_two_copies_of_one_image_are_refused_not_split(dates, method, gain, offset):
+    before = dates[0]
+    rules = change_rules() if method == "combined" else None
+    with pytest.raises(NoObservations, match="linear copies of each other"):
+        fit_two_date(before, gain * before + np.float32(offset), method=method, rules=rules)
+
+
+def test_a_band_made_of_the_others_is_refused_by_the_combined_method(dates):
+    before, after = (raster(np.concatenate([d.values, d.values[:1]])) for d in dates)
+    with pytest.raises(QuantityError, match="made of the others"):
+        fit_two_date(before, after, method="combined", rules=change_rules())
+
+
+@pytest.mark.parametrize(("y", "x"), [(10.0, 20.0), (0.01, 0.01)])
+def test_the_combined_method_needs_square_pixels_in_metres(dates, y, x):
+    skew = [d.assign_coords(y=d["y"] / 30.0 * y, x=d["x"] / 30.0 * x) for d in dates]
+    with pytest.raises(GridMismatch, match="needed square pixels on a grid in metres"):
+        fit_two_date(*skew, method="combined", rules=change_rules())
+
+
 def test_a_band_made_of_the_others_is_refused(dates):
     before, after = (raster(np.concatenate([d.values, d.values[:1]])) for d in dates)
     with pytest.raises(QuantityError, match="made of the others"):
@@ -170,9 +192,13 @@ def test_a_choice_belongs_to_its_method(dates):
         fit_two_date(*dates, method="cva", rules=object())
 
 
-def test_combined_comes_through_the_same_door(dates):
+def change_rules():
     path = data_root() / "configs" / "rules" / "change.toml"
-    rules = ChangeRules.model_validate(read_toml(path))
+    return ChangeRules.model_validate(read_toml(path))
+
+
+def test_combined_comes_through_the_same_door(dates):
+    rules = change_rules()
     fit = fit_two_date(*dates, method="combined", rules=rules)
     expected = combined_change(*dates, fit_combined(*dates, rules))
     xr.testing.assert_identical(two_date_change(*dates, fit), expected)
