@@ -61,6 +61,15 @@ def only_clear(values: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
     return map_pixels(blank, values, clear, dtype=np.float32, name=str(values.name), attrs=attrs)
 
 
+def _require_unseen_mark(values: xr.DataArray) -> None:
+    """Refuse integers whose nodata would count as a look."""
+    if values.dtype.kind != "f" and values.dtype != np.uint16:
+        raise QuantityError(
+            f"got {values.name!r} as {values.dtype}; needed float with NaN, or uint16 with 0 = "
+            "not seen; blank its nodata"
+        )
+
+
 def median_composite(
     values: xr.DataArray, clear: xr.DataArray, *, min_looks: int = 1
 ) -> xr.DataArray:
@@ -79,7 +88,13 @@ def median_composite(
     -------
     DataArray of float32
         y, x; NaN = not seen often enough.
+
+    Raises
+    ------
+    QuantityError
+        If the values are of another type, which has no mark for a look without a value.
     """
+    _require_unseen_mark(values)
 
     def median(v: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
         return median_of_looks(v, seen, min_looks=min_looks)
@@ -107,8 +122,8 @@ def composite(
 
     Parameters
     ----------
-    values : Dataset of float32
-        One variable per band; time, y, x.
+    values : Dataset of float32 or uint16
+        One variable per band; time, y, x. NaN, in uint16 0, is a look without a value.
     clear : DataArray of bool
         Same dimensions.
     bands : sequence of str
@@ -129,6 +144,8 @@ def composite(
     ------
     ConfigError
         If the method is unknown, or lacks or does not take a target day.
+    QuantityError
+        If a band is of another type, which has no mark for a look without a value.
 
     Notes
     -----
@@ -141,6 +158,8 @@ def composite(
     was seen, and the last two return one real look, so its bands belong together.
     """
     _check_method(method, target_day)
+    for band in bands:
+        _require_unseen_mark(values[band])
     attrs = {"long_name": f"{method} of the clear looks", "units": "1", "method": method}
     if method == "median":
         layers = [median_composite(values[band], clear, min_looks=min_looks) for band in bands]
@@ -228,6 +247,8 @@ def _in_strips(
         looks = np.empty((times, len(bands), *blank.shape[1:]), dtype=np.float32)
         for number, band in enumerate(bands):
             np.add(band[:, part], blank, out=looks[:, number])
+            if band.dtype == np.uint16:
+                looks[:, number][band[:, part] == 0] = np.nan
         enough = _complete(looks).sum(axis=0) >= max(1, min_looks)
         out[:, part] = np.where(enough, function(looks), np.float32(np.nan))
     return out
@@ -341,6 +362,8 @@ def shown_look(
     ------
     ConfigError
         If the method is unknown, or lacks or does not take a target day.
+    QuantityError
+        If a band is neither float nor uint16.
 
     Notes
     -----
@@ -350,6 +373,8 @@ def shown_look(
     seasonal features, is dated by the middle look whatever the composite.
     """
     _check_method(method, target_day)
+    for band in bands:
+        _require_unseen_mark(values[band])
     times = clear["time"].values
     days = day_numbers(times, start).astype(np.float32)
     choose = _choice(method, times, target_day)

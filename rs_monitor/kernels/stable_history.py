@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from rs_monitor.kernels.boundaries import recursive_cusum_critical, recursive_cusum_p_value
 from rs_monitor.kernels.least_squares import as_rows, orthogonal_basis
 
+SINGULAR = 1e-12
+"""Share of the longest column of a triangular fit under which its shortest is rounding."""
+
 NO_START = -1
 """First date where a history is too short to be tested."""
 
@@ -24,47 +27,49 @@ class StableHistory(NamedTuple):
 
 
 @njit(nogil=True, error_model="numpy")
-def _inverse(rows, at, inverse, work):  # type: ignore[no-untyped-def]
-    """Inverse normal matrix of some looks; whether there is one."""
-    p = inverse.shape[0]
-    work[:] = 0.0
-    for k in range(at.shape[0]):
-        for a in range(p):
-            for b in range(p):
-                work[a, b] += rows[a, at[k]] * rows[b, at[k]]
-    if not abs(np.linalg.det(work)) > 0:
-        return False
-    inverse[:] = np.linalg.inv(work)
-    return True
+def _rotate_in(triangle, explained, row, value):  # type: ignore[no-untyped-def]
+    """Take a look into a triangular fit by Givens rotations; what is left is its residual."""
+    p = explained.shape[0]
+    for a in range(p):
+        if row[a] == 0.0:
+            continue
+        length = math.hypot(triangle[a, a], row[a])
+        cos, sin = triangle[a, a] / length, row[a] / length
+        triangle[a, a] = length
+        for b in range(a + 1, p):
+            old = triangle[a, b]
+            triangle[a, b] = cos * old + sin * row[b]
+            row[b] = cos * row[b] - sin * old
+        old = explained[a]
+        explained[a] = cos * old + sin * value
+        value = cos * value - sin * old
+    return value
 
 
 @njit(nogil=True, error_model="numpy")
-def _recursive_residuals(rows, at, values, inverse, work, out):  # type: ignore[no-untyped-def]
+def _recursive_residuals(rows, at, values, triangle, work, out):  # type: ignore[no-untyped-def]
     """Residual of each look against the fit of those before it, of unit spread; how many."""
-    p, n = inverse.shape[0], values.shape[0]
-    if not _inverse(rows, at[:p], inverse, work):
-        return 0
-    beta = np.zeros(p)
-    for k in range(p):
+    p, n = triangle.shape[0], values.shape[0]
+    triangle[:] = 0.0
+    explained, row = work[0], work[1]
+    explained[:] = 0.0
+    for k in range(n):
+        if k == p and _is_singular(triangle):
+            return 0
         for a in range(p):
-            for b in range(p):
-                beta[a] += inverse[a, b] * rows[b, at[k]] * values[k]
-    gain = np.empty(p)
-    for k in range(p, n):
-        spread, expected = 1.0, 0.0
-        for a in range(p):
-            gain[a] = 0.0
-            for b in range(p):
-                gain[a] += inverse[a, b] * rows[b, at[k]]
-            spread += rows[a, at[k]] * gain[a]
-            expected += rows[a, at[k]] * beta[a]
-        left = values[k] - expected
-        out[k - p] = left / math.sqrt(spread)
-        for a in range(p):
-            beta[a] += gain[a] * left / spread
-            for b in range(p):
-                inverse[a, b] -= gain[a] * gain[b] / spread
+            row[a] = rows[a, at[k]]
+        left = _rotate_in(triangle, explained, row, values[k])
+        if k >= p:
+            out[k - p] = left
     return n - p
+
+
+@njit(nogil=True, error_model="numpy")
+def _is_singular(triangle):  # type: ignore[no-untyped-def]
+    least, most = np.inf, 0.0
+    for a in range(triangle.shape[0]):
+        least, most = min(least, triangle[a, a]), max(most, triangle[a, a])
+    return not least > SINGULAR * most
 
 
 @njit(nogil=True, error_model="numpy")
@@ -89,7 +94,7 @@ def _stable(memory, time_step, row_step, times, count, cols, nodata, rows, p, si
             critical, first, p_value):  # fmt: skip
     values, residuals = np.empty(times), np.empty(times)
     at = np.empty(times, dtype=np.int64)
-    inverse, work = np.empty((p, p)), np.empty((p, p))
+    triangle, work = np.empty((p, p)), np.empty((2, p))
     for pixel in range(count * cols):
         start = (pixel // cols) * row_step + pixel % cols
         n = 0
@@ -101,7 +106,7 @@ def _stable(memory, time_step, row_step, times, count, cols, nodata, rows, p, si
         first[pixel], p_value[pixel] = NO_START, np.nan
         if n < p + 3:
             continue
-        tested = _recursive_residuals(rows, at[:n], values[:n], inverse, work, residuals)
+        tested = _recursive_residuals(rows, at[:n], values[:n], triangle, work, residuals)
         if tested == 0:
             continue
         p_value[pixel], step = _crossing(residuals, tested, critical)

@@ -80,7 +80,7 @@ def cover_of(geometry: shapely.Geometry, crs: Any, geobox: GeoBox) -> Cover:
 
     # a pixel edge that coincides with the polygon's must not become a sliver of the next pixel
     shape = shapely.set_precision(shapely.transform(geometry, to_pixels), 1e-6)
-    if shape.is_empty:
+    if shapely.is_empty(shape):
         return Cover.nowhere()
     left, top, right, bottom = (int(v) for v in _pixel_bounds(shape))
     rows, cols = (a.ravel() for a in np.mgrid[top:bottom, left:right])

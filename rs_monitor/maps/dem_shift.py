@@ -167,9 +167,7 @@ def coregister(
     )
 
 
-def _require_unrounded(
-    dh: FloatArray, spread_m: float, heights: NDArray[np.floating]
-) -> None:
+def _require_unrounded(dh: FloatArray, spread_m: float, heights: NDArray[np.floating]) -> None:
     """Refuse whole metres: equal differences hide a shift. Copies with a local change pass."""
     known = heights[np.isfinite(heights)]
     distinct = np.unique(known).size

@@ -91,7 +91,9 @@ def subsidence(
 
     def rate(values: NDArray[np.floating], *angles: NDArray[np.floating]) -> NDArray[np.float32]:
         scaled = values.astype(np.float64) * (factor * scale(*angles))
-        return np.where(np.isfinite(scaled), scaled, np.nan).astype(np.float32)
+        with np.errstate(over="ignore"):
+            rates = scaled.astype(np.float32)
+        return np.where(np.isfinite(rates), rates, np.float32(np.nan))
 
     rasters = [velocity]
     if line != quantity and isinstance(incidence_deg, xr.DataArray):

@@ -232,7 +232,7 @@ def monitor(
     Dataset
         dims y, x: ``status`` (uint8: 0 not observed, 1 no change, 2 change, 3 not fitted, 4 out of
         control in the history, 5 all looks set aside as outliers), ``signal_day`` (NaN = none),
-        ``previous_look_day`` (the last look in control before it), ``magnitude`` (mean of observed
+        ``previous_look_day`` (the last look used before it), ``magnitude`` (mean of observed
         minus expected from the signal on), ``direction`` (int8), ``monitoring_looks``.
 
     Raises

@@ -237,8 +237,8 @@ def _require_grades(grade: pd.Series[Any]) -> None:
     strange = grade[~grade.isin([NODATA, *SlopeGrade])].unique().tolist()
     if strange:
         raise QuantityError(
-            f"got slope grades {strange[:5]}; needed {min(SlopeGrade):d} to {max(SlopeGrade):d}, or "
-            f"{NODATA} for unknown ground; translate the codes of the slope map"
+            f"got slope grades {strange[:5]}; needed {min(SlopeGrade):d} to {max(SlopeGrade):d}, "
+            f"or {NODATA} for unknown ground; translate the codes of the slope map"
         )
 
 

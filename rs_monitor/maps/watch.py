@@ -178,10 +178,13 @@ def update_all(
     Returns
     -------
     Dataset
+        The state itself where there is no image, or none of a new day.
     """
     require_unscaled(values)
     days = day_numbers(values["time"].values)
     _require_rules(state, rules)
+    if not len(days):
+        return state
     _require_order(state, days)
     new = days > _last_number(state)
     if not new.any():
@@ -405,11 +408,13 @@ def confirmed_change(state: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``change_after_day`` (last look without the anomaly; exclusive) and ``change_until_day``
+        ``change_after_day`` (last look that rules it out; exclusive) and ``change_until_day``
         (first look with it; inclusive) hold the date of change between them; ``confirmed_day`` is
         when the looks sufficed, which is not the date of change; ``direction`` is the sign, and
         ``anomaly`` the mean difference from the baseline in the unit of the values. Days since
-        1970-01-01; ``kernels.alerts.NO_DAY`` and 0 where nothing was confirmed.
+        1970-01-01; ``kernels.alerts.NO_DAY`` and 0 where nothing was confirmed. A
+        ``change_after_day`` of ``NO_DAY`` beside a day of confirmation means that no watched look
+        before the anomaly ruled it out: the change may be older than the watch.
     """
     open_now = state["stage"] == AlertStatus.CONFIRMED
     record = {

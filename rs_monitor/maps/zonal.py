@@ -178,6 +178,8 @@ def _fractions_of(
     if shape is None or shapely.is_empty(shape):
         return (0.0, 0.0, *[math.nan] * 4)
     cover = cover_of(shape, crs, geobox)
+    if not cover.row.size:
+        return (0.0, 0.0, *[math.nan] * 4)
     top, left = max(0, int(cover.row.min())), max(0, int(cover.col.min()))
     part = values[top : int(cover.row.max()) + 1, left : int(cover.col.max()) + 1].values
     moved = Cover(cover.row - top, cover.col - left, cover.fraction)

@@ -274,7 +274,9 @@ def advance(
     ------
     RunError
         If states were recorded and none of them is sound, or if images must be fed again after a
-        damaged state and are not among those given.
+        damaged state and are not among those given, or if the watch began on another day.
+    NoObservations
+        If the images are not one a day, ascending, or one was not fed in its turn.
     """
     numbers = day_numbers(values["time"].values)
     if np.any(np.diff(numbers) <= 0):
@@ -285,6 +287,7 @@ def advance(
     loaded = store.load()
     _require_sound(store, loaded, {str(number.astype("M8[D]")) for number in numbers})
     state = loaded.state
+    _require_start(store, state, start)
     _require_no_late(store, state, numbers, start)
     if state is None:
         state = start_watch(values, clear, start=start, rules=rules).compute()
@@ -296,6 +299,14 @@ def advance(
         image, seen = values.isel(time=k, drop=True), clear.isel(time=k, drop=True)
         state = update(state, image.compute(), seen.compute(), day, rules)
         yield store.save(state)
+
+
+def _require_start(store: WatchStore, state: xr.Dataset | None, start: dt.date) -> None:
+    if state is not None and state.attrs["start"] != start.isoformat():
+        raise RunError(
+            f"{store.folder}: got a start of {start}; needed that of the state, "
+            f"{state.attrs['start']}; give it, or begin again in another folder"
+        )
 
 
 def _require_no_late(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rs_monitor.errors import ConfigError
+from rs_monitor.errors import ConfigError, QuantityError
 from rs_monitor.imagery import composites
 from rs_monitor.imagery.composites import (
     clear_looks,
@@ -259,3 +259,38 @@ def test_fewer_looks_never_shorten_the_gap_or_add_coverage():
 def test_days_are_whole():
     found = day_numbers(TIMES, dt.date(2024, 3, 1))
     assert_close(found, np.array([10.0, 20.0, 40.0]), atol=0)
+
+
+def test_a_mask_with_gaps_is_refused():
+    # NaN is true: a missing value would count as clear
+    with pytest.raises(QuantityError, match="got a mask of float32; needed bool"):
+        only_clear(RED, CLEAR.astype("float32").where(CLEAR))
+
+
+@pytest.mark.parametrize("method", ["median", "geomedian", "medoid", "best_pixel"])
+def test_zero_in_uint16_is_not_a_look(method):
+    options = {"target_day": TARGET} if method == "best_pixel" else {}
+    rows = [[0, 0, 3], [0, 0, 3], [5000, 0, 3]]
+    cube = xr.Dataset({"red": stack(rows, "uint16"), "nir": stack(rows, "uint16", "nir")})
+    seen = stack(np.ones((3, 3)), bool, "clear")
+    ways = {"bands": ["red", "nir"], "method": method} | options
+    for min_looks, expected in [(1, [5000, NAN, 3]), (2, [NAN, NAN, 3])]:
+        found = composite(cube, seen, min_looks=min_looks, **ways)
+        assert_close(found.values, np.array([[expected]] * 2, "float32"), atol=0.002)
+    shown = shown_look(cube, seen, start=dt.date(2024, 3, 1), min_looks=1, **ways).values[0]
+    assert shown[0] == 40
+    assert np.isnan(shown[1])
+
+
+@pytest.mark.parametrize("method", ["median", "geomedian", "medoid"])
+def test_signed_integers_are_refused(method):
+    numbers = stack([[-9999], [-9999], [5000]], "int16")
+    seen = stack([[1]] * 3, bool, "clear")
+    problem = "got 'red' as int16; needed float with NaN, or uint16 with 0 = not seen"
+    with pytest.raises(QuantityError, match=problem):
+        median_composite(numbers, seen)
+    ways = {"bands": ["red"], "method": method, "min_looks": 1}
+    with pytest.raises(QuantityError, match=problem):
+        composite(numbers.to_dataset(), seen, **ways)
+    with pytest.raises(QuantityError, match=problem):
+        shown_look(numbers.to_dataset(), seen, start=TARGET, **ways)

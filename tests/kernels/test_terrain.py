@@ -73,6 +73,22 @@ def test_a_missing_height_reaches_exactly_its_neighbours(row, col):
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("height", [np.nan, np.inf, -np.inf])
+def test_an_infinite_height_is_an_unknown_one(method, height):
+    dem = np.random.default_rng(1).normal(size=(7, 7)).astype("float32")
+    dem[3, 3] = height
+    unknown = np.ones((7, 7), bool)
+    unknown[1:-1, 1:-1] = False
+    unknown[2:5, 2:5] = True
+    found = slope_aspect_hillshade(dem, 1.0, 1.0, method=method, **SUN)
+    surfaces = [slope_deg(dem, 1.0, 1.0, method=method), *found]
+    for surface in surfaces:
+        assert np.array_equal(np.isnan(surface), unknown)
+    if method == "horn":
+        assert np.isnan(gradient_horn(dem, 1.0, 1.0)[0][2:5, 2:5]).all()
+
+
 @LAW
 @given(heights, st.integers(-1000, 1000))
 def test_a_constant_on_top_changes_nothing(dem, constant):

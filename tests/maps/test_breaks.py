@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from rs_monitor.codes import BreakStatus
-from rs_monitor.errors import ConfigError, GridMismatch, NoObservations
+from rs_monitor.errors import ConfigError, GridMismatch, NoObservations, QuantityError
 from rs_monitor.maps.breaks import bfast_monitor, ccdc, ccdc_monitor
 from tests.comparison import assert_close
 from tests.maps.shipped_breaks import SHIPPED
@@ -169,3 +169,20 @@ def test_limits_of_more_looks_are_lower():
     assert_close(limits[:7], np.full(7, 15.086272469388987), atol=1e-9)
     assert (np.diff(limits[6:]) < 0).all()
     assert_close(SHIPPED.ccdc.settings().outlier_chi2, 35.888186879610423, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.3, 0.7, 0.1, 1.0, 0.0, 0.123456])
+def test_a_constant_history_is_not_fitted(series, value):
+    flat = xr.full_like(series["nir"], value)
+    for found in (
+        bfast_monitor(flat, start=START, rules=SHIPPED.bfast_monitor),
+        ccdc_monitor(flat, start=START, rules=SHIPPED.ccdc_monitor),
+    ):
+        assert (found["status"] == BreakStatus.NOT_FITTED).all()
+        assert found["break_day"].isnull().all()
+
+
+def test_integers_are_refused(series):
+    numbers = (series["nir"].fillna(-1) * 10_000).astype("int16")
+    with pytest.raises(QuantityError, match="got 'nir' as int16; needed floats with NaN"):
+        bfast_monitor(numbers, start=START, rules=SHIPPED.bfast_monitor)

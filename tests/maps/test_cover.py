@@ -29,6 +29,13 @@ def test_land_beyond_the_grid_is_covered_but_not_sampled():
     assert sorted(values.tolist()) == [0, 0, 0, 7]
 
 
+def test_a_polygon_without_area_on_the_grid_covers_nothing():
+    for shape in (shapely.box(500005, 3500005, 500005 + 1e-6, 3500005 + 1e-6), shapely.Polygon()):
+        cover = cover_of(shape, CRS, GRID)
+        assert cover.row.size == cover.col.size == cover.fraction.size == 0
+        assert sample(np.ones((4, 4)), cover, np.nan).size == 0
+
+
 def test_area_in_pixels_equals_the_polygon_whatever_its_crs():
     field = shapely.affinity.rotate(shapely.box(500012, 3500011, 500029, 3500030), 31)
     lonlat = gpd.GeoSeries([field], crs=CRS).to_crs("EPSG:4490")[0]

@@ -9,7 +9,7 @@ from odc.geo.xr import xr_coords
 from scipy import ndimage
 
 from rs_monitor.config import data_root, load_table
-from rs_monitor.errors import GridMismatch, MissingCRS, NoObservations
+from rs_monitor.errors import GridMismatch, MissingCRS, NoObservations, QuantityError
 from rs_monitor.grid import pixel_area_m2, zone_geobox
 from rs_monitor.maps.dem_difference import cut_fill, difference_error, elevation_change
 from rs_monitor.maps.dem_shift import coregister, shift_cells
@@ -199,6 +199,46 @@ def test_what_cannot_be_measured_is_refused():
         difference_error(np.zeros((60, 60)), np.zeros((60, 60), bool), grid(), "spherical", RULES)
     with pytest.raises(GridMismatch, match="needed one grid"):
         difference_error(np.zeros((60, 60)), np.zeros((2, 2), bool), grid(), "spherical", RULES)
+
+
+@pytest.mark.parametrize("up_sd_m", [np.nan, -0.1, np.inf])
+def test_a_co_registration_of_unknown_spread_gives_no_volume(up_sd_m):
+    with pytest.raises(NoObservations, match="a volume needs its standard deviation"):
+        volumes(np.full((60, 60), -5.0), patches(INNER), up_sd_m=up_sd_m)
+
+
+def test_rounded_differences_have_no_error_model():
+    change = np.rint(np.random.default_rng(0).normal(0, 0.6, (60, 60)))
+    assert change.std() > 0.5
+    with pytest.raises(NoObservations, match="mostly are equal"):
+        difference_error(change, np.ones((60, 60), bool), grid(), "spherical", RULES)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_narrow_grid_has_no_variogram(rows):
+    change = np.random.default_rng(0).normal(0, 1, (rows, 1200))
+    with pytest.raises(NoObservations, match="a variogram needs 3"):
+        difference_error(change, change < 9, grid(rows, 1200), "spherical", RULES)
+
+
+def test_whole_numbers_are_no_differences():
+    whole = np.full((60, 60), -9999, np.int16)
+    raster = xr.DataArray(whole, dims=("y", "x"), coords=xr_coords(grid(), dims=("y", "x")))
+    with pytest.raises(QuantityError, match="got elevations as int16"):
+        elevation_change(raster * np.float32(1), raster)
+    with pytest.raises(QuantityError, match="got differences as int16"):
+        difference_error(whole, whole < 0, grid(), "spherical", RULES)
+    with pytest.raises(QuantityError, match="got differences as int16"):
+        volumes(whole, patches(INNER))
+
+
+def test_no_patches_and_a_patch_without_area():
+    some = volumes(np.full((60, 60), -3.0), patches(INNER))
+    none = volumes(np.full((60, 60), -3.0), patches(INNER)[:0])
+    assert none.empty
+    assert none.dtypes.to_dict() == some.dtypes.to_dict()
+    speck = patches((LEFT + 105, TOP - 105, LEFT + 105 + 1e-6, TOP - 105 + 1e-6))
+    assert volumes(np.full((60, 60), -3.0), speck)["cut_m3"].tolist() == [0]
 
 
 def test_a_pit_planted_in_a_real_dem_that_was_moved(shared_data):

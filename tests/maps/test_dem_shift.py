@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from scipy import ndimage
 
 from rs_monitor.config import data_root, load_table
-from rs_monitor.errors import GridMismatch, NoObservations, UnsuitableCRS
+from rs_monitor.errors import GridMismatch, NoObservations, QuantityError, UnsuitableCRS
 from rs_monitor.grid import zone_geobox
-from rs_monitor.maps.dem_shift import apply_shift, coregister, nmad, shift_cells
+from rs_monitor.maps.dem_shift import DemShift, apply_shift, coregister, nmad, shift_cells
 from rs_monitor.maps.slope_error import DemError, simulate_error
 from rs_monitor.maps.terrain_rules import TerrainRules
 from tests.comparison import assert_close
@@ -29,6 +30,9 @@ def hills(east_m=0.0, north_m=0.0, rows=120, cols=140, cell_m=10):
 
 
 EVERYWHERE = np.ones((120, 140), bool)
+NO_SHIFT = DemShift(
+    0, 0, 0, 0, 0, 0, nmad_before_m=0, nmad_after_m=0, n_cells=1, iterations=1, converged=True
+)
 
 
 @pytest.mark.parametrize(("east_m", "north_m"), [(3.3, -4.7), (-12.5, 26.0), (0, 0), (0.4, 0)])
@@ -114,6 +118,43 @@ def test_other_grids_and_degrees_are_refused():
         coregister(hills(), hills()[1:], EVERYWHERE, grid(120, 140), RULES)
     with pytest.raises(UnsuitableCRS):
         coregister(hills(), hills(), EVERYWHERE, grid(120, 140).to_crs("EPSG:4490"), RULES)
+
+
+def test_whole_metres_hide_a_shift():
+    # under a tenth of a cell: most rounded differences are 0
+    moving = hills(0.8, -0.8)
+    found = coregister(hills(), moving, EVERYWHERE, grid(120, 140), RULES)
+    assert (found.east_m, found.north_m) == pytest.approx((0.8, -0.8), abs=0.1)
+    with pytest.raises(NoObservations, match="heights that are not rounded"):
+        coregister(np.rint(hills()), np.rint(moving), EVERYWHERE, grid(120, 140), RULES)
+
+
+def test_a_copy_with_a_local_change_has_no_shift():
+    moving = hills()
+    moving[30:50, 40:60] -= 7
+    found = coregister(hills(), moving, EVERYWHERE, grid(120, 140), RULES)
+    assert (found.east_m, found.north_m, found.up_m) == pytest.approx((0, 0, 0), abs=1e-6)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(10, 10), (-10, -10)])
+def test_a_mirrored_grid_is_refused(dx, dy):
+    mirrored = GeoBox((120, 140), Affine(dx, 0, 5e5, 0, dy, 35e5), "EPSG:4548")
+    with pytest.raises(UnsuitableCRS, match="upside down or mirrored"):
+        coregister(hills(), hills(), EVERYWHERE, mirrored, RULES)
+    dem = xr.DataArray(hills(), dims=("y", "x"))
+    with pytest.raises(UnsuitableCRS, match="upside down or mirrored"):
+        apply_shift(dem, mirrored, NO_SHIFT)
+
+
+def test_whole_numbers_and_another_grid_are_refused():
+    geobox, whole = grid(120, 140), hills().astype(np.int16)
+    for pair in ((whole, hills()), (hills(), whole)):
+        with pytest.raises(QuantityError, match="got elevations as int16"):
+            coregister(*pair, EVERYWHERE, geobox, RULES)
+    with pytest.raises(QuantityError, match="got elevations as int16"):
+        apply_shift(xr.DataArray(whole, dims=("y", "x")), geobox, NO_SHIFT)
+    with pytest.raises(GridMismatch):
+        apply_shift(xr.DataArray(hills()[1:], dims=("y", "x")), geobox, NO_SHIFT)
 
 
 def test_robust_spread():

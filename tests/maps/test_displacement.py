@@ -107,9 +107,33 @@ def test_extent_and_rate_of_polygons():
     assert set(table["line"]) == {"vertical"}
 
 
+def test_a_rate_that_is_not_finite_was_not_seen():
+    product = found(raster(np.inf, -np.inf, 3e38, 0), unit="m/a")
+    assert product["motion"].values.tolist() == [[Motion.NOT_SEEN] * 3 + [Motion.STILL]]
+    assert np.isnan(product["rate_mm_a"].values[0, :3]).all()
+
+
+def test_whole_numbers_are_no_velocities():
+    with pytest.raises(QuantityError, match="got velocities as int16"):
+        found(raster(-9999, 1, 1, 1).astype("int16"))
+
+
+def test_no_polygons_and_one_without_area():
+    speck = shapely.box(500005, 3500005, 500005 + 1e-6, 3500005 + 1e-6)
+    polygons = gpd.GeoDataFrame(geometry=[speck], crs=CRS)
+    product = found(raster(-20, -12, 15, 0))
+    table = subsiding_area(polygons, product, GRID, RULES)
+    assert table["status"].tolist() == [Status.NOT_EVALUATED]
+    none = subsiding_area(polygons[:0], product, GRID, RULES)
+    assert none.empty
+    assert list(none) == list(table)
+
+
 def test_other_grids_and_layers_without_crs_are_refused():
     with pytest.raises(GridMismatch, match="resample the product"):
         found(raster(1, 1, 1, 1)[:, :2])
+    with pytest.raises(GridMismatch, match="needed y, x"):
+        found(raster(1, 1, 1, 1).rename(x="lon"))
     with pytest.raises(MissingCRS):
         subsiding_area(
             gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)]),

@@ -7,8 +7,14 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
-from rs_monitor.errors import GridMismatch, NoObservations
-from rs_monitor.kernels.chart_steps import CHANGE, NO_CHANGE, NOT_FITTED, NOT_OBSERVED
+from rs_monitor.errors import GridMismatch, NoObservations, QuantityError
+from rs_monitor.kernels.chart_steps import (
+    CHANGE,
+    NO_CHANGE,
+    NOT_FITTED,
+    NOT_OBSERVED,
+    ONLY_OUTLIERS,
+)
 from rs_monitor.maps.monitoring import CusumRules, fit_harmonic, monitor
 from tests.maps.shipped_charts import SHIPPED
 
@@ -83,3 +89,30 @@ def test_images_out_of_order_are_refused():
 def test_a_significance_that_cannot_be_is_refused():
     with pytest.raises(ValidationError, match="significance"):
         CusumRules(significance=1.5)
+
+
+@pytest.mark.parametrize("method", ["ewma", "cusum", "mosum", "iqr"])
+def test_a_constant_history_is_not_fitted(method):
+    # what the fit leaves of a constant is rounding, and no measure of noise
+    values = xr.zeros_like(series())
+    values[:] = np.array([0.3, 0.7, 0.1, 1.0, 0.0, 0.123456] * 2, np.float32).reshape(4, 3)
+    found = monitor(values, start=START, method=method, rules=SHIPPED)
+    assert (found["status"] == NOT_FITTED).all()
+    assert found["signal_day"].isnull().all()
+
+
+def test_more_looks_set_aside_than_used_is_no_calm():
+    values = series().fillna(0.4)
+    values[HISTORY + 2 :, 3, 0] -= 1.5  # far beyond the outlier screen of the chart
+    found = monitor(values, start=START, method="ewma", rules=SHIPPED)
+    assert found["status"].values[3, 0] == ONLY_OUTLIERS
+    values[HISTORY + 2 :, 3, 0] += 1.5
+    values[HISTORY + 2, 3, 0] -= 1.5
+    found = monitor(values, start=START, method="ewma", rules=SHIPPED)
+    assert found["status"].values[3, 0] == NO_CHANGE
+
+
+def test_integers_are_refused():
+    numbers = (series().fillna(-1) * 10_000).astype("int16").rename("ndvi")
+    with pytest.raises(QuantityError, match="got 'ndvi' as int16; needed floats with NaN"):
+        monitor(numbers, start=START, method="cusum", rules=SHIPPED)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from rs_monitor.codes import SlopeLimit
 from rs_monitor.config import data_root, load_table
-from rs_monitor.errors import ConfigError, UnsuitableCRS
+from rs_monitor.errors import ConfigError, GridMismatch, QuantityError, UnsuitableCRS
 from rs_monitor.grid import zone_geobox
 from rs_monitor.kernels.exceedance import gradient_exceedance
 from rs_monitor.kernels.terrain import gradient_horn, slope_horn_deg
@@ -66,6 +66,25 @@ def test_unequal_errors_agree_with_draws():
     )
     share = (draws > 0.25).mean()
     assert got.item() == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 200_000))
+
+
+@pytest.mark.parametrize("thin", [0.0, 1e-4, 2e-3])
+def test_an_error_in_one_direction_only(thin):
+    # |p| > sqrt(0.25^2 - 0.1^2) for a normal p of mean 0.2
+    side = math.sqrt(0.25**2 - 0.1**2)
+    expected = stats.norm.sf(side, 0.2, 0.05) + stats.norm.cdf(-side, 0.2, 0.05)
+    p, q = np.array([[0.2]]), np.array([[0.1]])
+    one = gradient_exceedance(p, q, sd_east=0.05, sd_north=thin, limit=0.25)
+    other = gradient_exceedance(q, p, sd_east=thin, sd_north=0.05, limit=0.25)
+    assert one.item() == other.item() == pytest.approx(expected, abs=1e-3)
+    assert expected == pytest.approx(0.281, abs=0.005)
+
+
+def test_whole_numbers_and_other_grids_are_refused():
+    dem, geobox = raster(hill())
+    for wrong, error in ((dem.astype("uint16"), QuantityError), (dem[1:], GridMismatch)):
+        with pytest.raises(error, match="a slope and its error needs"):
+            exceedance_probability(wrong, geobox, 15.0, ERROR)
 
 
 @pytest.mark.parametrize("correlation", ["exponential", "gaussian", "spherical"])

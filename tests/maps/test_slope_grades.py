@@ -66,6 +66,15 @@ def test_a_rise_in_percent_is_refused():
         slope_grade(degrees([1.0]).assign_attrs(units="percent"), RULES)
 
 
+def test_negative_slopes_are_unknown_and_whole_numbers_no_slopes():
+    found = slope_grade(degrees([-9999, -1e-3, 0]), RULES)
+    assert found.values.tolist() == [[0, 0, 1]]
+    with pytest.raises(QuantityError, match="got slopes as uint8"):
+        slope_grade(degrees([255]).astype("uint8"), RULES)
+    with pytest.raises(QuantityError, match="got slopes as int16"):
+        patch_mean_slope(boxes(), degrees([-9999]).astype("int16"), grid(1, 1))
+
+
 def test_claims_are_graded_by_the_limits_of_the_map():
     claims = load_acceptance_rules(RULE_FILES / "acceptance-guide-2024.toml")
     assert claims.slp_01.grade_limits.values == RULES.limits_deg.values
@@ -193,6 +202,34 @@ def test_equal_overlaps_go_to_the_lower_grade():
     assert patch_grade_by_overlap(patch, wider.assign(grade=[3, 5]))["slope_grade"].tolist() == [3]
     lonlat = grades.to_crs("EPSG:4490")
     assert patch_grade_by_overlap(patch, lonlat)["slope_grade"].tolist() == [3]
+
+
+@pytest.mark.parametrize("strange", [6, -1, 2.5, np.nan, "2"])
+def test_codes_that_are_no_grades_are_refused(strange):
+    patches = boxes((500000, 3500000, 500010, 3500010), (500010, 3500000, 500020, 3500010))
+    with pytest.raises(QuantityError, match="got slope grades"):
+        patch_grade_by_overlap(patches, patches.assign(grade=[1, strange]))
+
+
+def test_ground_of_grade_0_is_unknown():
+    patches = boxes((500000, 3500000, 500010, 3500010), (500010, 3500000, 500020, 3500010))
+    layer = boxes(
+        (500000, 3500000, 500010, 3500010),
+        (500010, 3500000, 500020, 3500006),
+        (500010, 3500006, 500020, 3500010),
+    ).assign(grade=[2.0, 0.0, 3.0])
+    found = patch_grade_by_overlap(patches, layer)
+    assert found["slope_grade"].tolist() == [2, 3]
+    assert found["unknown_share"].tolist() == pytest.approx([0, 0.6], abs=1e-4)
+    assert found["overlap_5_m2"].tolist() == [0, 0]
+
+
+def test_a_sliver_keeps_its_grade():
+    patch = boxes((500000, 3500000, 500010, 3500010))
+    sliver = boxes((500009.995, 3500000, 500020, 3500010)).assign(grade=5)
+    found = patch_grade_by_overlap(patch, sliver)
+    assert 0 < found["overlap_5_m2"].item() < 0.1
+    assert found["slope_grade"].item() == 5
 
 
 def test_layers_without_crs_and_grids_in_degrees_are_refused():

@@ -7,7 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rs_monitor.codes import AlertStatus
-from rs_monitor.errors import GridMismatch, ModelMismatch, NoObservations
+from rs_monitor.errors import GridMismatch, ModelMismatch, NoObservations, QuantityError
 from rs_monitor.kernels.alerts import NO_DAY
 from rs_monitor.maps.baseline import LEVEL, SPREAD, baseline_weights, day_number, fit_baseline
 from rs_monitor.maps.watch import (
@@ -257,3 +257,91 @@ def test_a_reset_pixel_waits_for_a_new_baseline():
     # later looks do not reach the new baseline
     early = cube.isel(time=~ahead), clear.isel(time=~ahead)
     assert contents(renew_baseline(state, *early, rules=rules)) == contents(renewed)
+
+
+def growing_season(loss):
+    """Nine pixels, bare but for the summer, that stay bare from a day of 2020-2021 on."""
+    times = np.arange("2015-01-01", "2022-01-01", 8, dtype="M8[D]")
+    height = 0.6 * np.exp(-((((times.astype(int) % 365.25) - 200) / 60) ** 2))
+    height[times >= np.datetime64(loss)] = 0.0
+    noise = np.random.default_rng(1).normal(0, 0.02, (len(times), 3, 3))
+    coords = {"time": times.astype("M8[ns]"), "y": [2.0, 1.0, 0.0], "x": [0.0, 1.0, 2.0]}
+    values = (0.2 + height[:, None, None] + noise).astype("float32")
+    return xr.DataArray(values, dims=("time", "y", "x"), coords=coords, name="ndvi")
+
+
+@pytest.mark.parametrize("loss", ["2020-10-15", "2020-11-20", "2021-01-10"])
+def test_a_change_out_of_season_lies_in_its_interval(loss):
+    # bare fields look the same before and after: only the next summer tells
+    cube = growing_season(loss)
+    clear = xr.ones_like(cube, dtype=bool)
+    state = replay(
+        cube, clear, start=START, as_of=dt.date(2021, 12, 31), rules=RULES["same_season"]
+    )
+    record, day = confirmed_change(state), day_number(dt.date.fromisoformat(loss))
+    assert (record["confirmed_day"] != NO_DAY).all()
+    assert (record["change_after_day"] < day).all()
+    assert (record["change_until_day"] >= day).all()
+    # the summer before rules the loss out
+    assert (record["change_after_day"] > day_number(dt.date(2020, 7, 1))).all()
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_infinities_are_not_looks(kind):
+    cube, clear = make_cube(clear_share=1.0)
+    gone = cube.copy(deep=True)
+    places = [5, 20, 40, 65, 67, 69]  # of the baseline and of the watch
+    gone[places] = np.nan
+    cube[places] = np.inf
+    cube[places[::2], 0] = -np.inf
+    end = days_of(cube)[-1]
+    infinite, missing = (
+        replay(part, clear, start=START, as_of=end, rules=RULES[kind]) for part in (cube, gone)
+    )
+    assert contents(infinite) == contents(missing)
+    assert (infinite["not_observed"] == 3).all()
+    assert (infinite["alerts"] == 0).all()
+
+
+def test_integers_are_refused():
+    cube, clear = make_cube()
+    rules, day = RULES["same_season"], days_of(cube)[-1]
+    numbers = (cube * 10_000).astype("int16").rename("ndvi")
+    with pytest.raises(QuantityError, match="got 'ndvi' as int16; needed floats with NaN"):
+        start_watch(numbers, clear, start=START, rules=rules)
+    state = start_watch(cube, clear, start=START, rules=rules)
+    with pytest.raises(QuantityError, match="blank its nodata and scale it"):
+        update(state, *image(numbers, clear, day), day, rules)
+
+
+def test_a_transposed_image_and_another_crs_are_refused():
+    cube, clear = make_cube(rows=2, cols=2)
+    cube = cube.assign_coords(y=[0.0, 10.0], spatial_ref=((), 0, {"crs_wkt": "a"}))
+    clear = clear.assign_coords(cube.coords)
+    rules, day = RULES["same_season"], days_of(cube)[-1]
+    state = start_watch(cube, clear, start=START, rules=rules)
+    values, seen = image(cube, clear, day)
+    with pytest.raises(GridMismatch, match=r"\('time', 'x', 'y'\); needed time, y, x"):
+        update(state, values.transpose(), seen.transpose(), day, rules)
+    other = {"spatial_ref": ((), 0, {"crs_wkt": "b"})}
+    with pytest.raises(GridMismatch, match="got an image of another CRS"):
+        update(state, values.assign_coords(other), seen.assign_coords(other), day, rules)
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_a_day_before_the_watch_knows_no_later_look(kind):
+    cube, clear = make_cube()
+    day = dt.date(2019, 6, 30)
+    kept = [d <= day for d in days_of(cube)]
+    then = replay(
+        cube.isel(time=kept), clear.isel(time=kept), start=START, as_of=day, rules=RULES[kind]
+    )
+    now = replay(cube, clear, start=START, as_of=day, rules=RULES[kind])
+    assert contents(now) == contents(then)
+
+
+def test_no_image_is_no_news():
+    cube, clear = make_cube()
+    rules = RULES["same_season"]
+    state = start_watch(cube, clear, start=START, rules=rules)
+    assert update_all(state, cube[:0], clear[:0], rules=rules) is state

@@ -68,6 +68,14 @@ def test_spread_about_a_large_mean_is_numpys():
         assert_close(row["sd"], np.float64(VALUES.values.std()), atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["centres", "fractions"])
+def test_a_sliver_holds_nothing(rule):
+    sliver = boxes((500000, 3500000, 500000 + 1e-7, 3500000 + 1e-7))
+    row = zonal_statistics(VALUES, GRID, sliver, rule=rule).loc[0]
+    assert row[["n_px", "n_known"]].tolist() == [0, 0]
+    assert np.isnan(row["mean"])
+
+
 def test_polygons_in_degrees_are_brought_to_the_grid():
     there = zonal_statistics(VALUES, GRID, fields().to_crs("EPSG:4490"), rule="centres")
     here = zonal_statistics(VALUES, GRID, fields(), rule="centres")

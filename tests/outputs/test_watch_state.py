@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from rs_monitor.errors import RunError
+from rs_monitor.errors import NoObservations, RunError
 from rs_monitor.maps.watch import replay
 from rs_monitor.outputs.blocks import DAMAGED, BlockStore
 from rs_monitor.outputs.watch_state import (
@@ -149,3 +149,45 @@ def test_nothing_is_pickled(tmp_path, cube):
     for path in tmp_path.rglob("*.npz"):
         with np.load(path, allow_pickle=False) as archive:
             assert {archive[name].dtype.hasobject for name in archive.files} == {False}
+
+
+def test_images_out_of_order_and_two_of_one_day_are_refused(tmp_path, cube):
+    turned = [part[::-1] for part in cube]
+    twice = [part.isel(time=[*range(66), 65]) for part in cube]
+    for images in (turned, twice, [part.sortby("time") for part in twice]):
+        with pytest.raises(NoObservations, match="not one a day, ascending"):
+            feed(tmp_path, images)
+    assert newest(tmp_path).state is None
+
+
+def test_a_late_image_is_refused(tmp_path, cube):
+    late = days_of(cube[0])[66]
+    without = [part.isel(time=[k for k in range(70) if k != 66]) for part in cube]
+    feed(tmp_path, without)
+    with pytest.raises(NoObservations, match=f"got images of {late} after the state of"):
+        feed(tmp_path, cube)
+    assert feed(tmp_path, without) == []
+
+
+def test_another_start_is_refused(tmp_path, cube):
+    feed(tmp_path, cube)
+    later = START + dt.timedelta(days=1)
+    with (
+        WatchStore(tmp_path, MARK) as store,
+        pytest.raises(RunError, match=f"got a start of {later}; needed that of the state, {START}"),
+    ):
+        list(advance(store, *cube, start=later, rules=RULE))
+
+
+def test_the_crs_is_kept_and_in_the_digest(tmp_path, cube):
+    crs = {"crs_wkt": "PROJCRS of zone 50", "grid_mapping_name": "transverse_mercator"}
+    placed = [part.assign_coords(spatial_ref=((), 0, crs)) for part in cube]
+    lines = feed(tmp_path, placed)
+    state = newest(tmp_path).state
+    assert state["spatial_ref"].attrs == crs
+    straight = replay(*placed, start=START, as_of=days_of(cube[0])[-1], rules=RULE)
+    assert lines[-1].content_digest == state_digest(straight) == state_digest(state)
+    other = state.assign_coords(spatial_ref=((), 0, crs | {"crs_wkt": "PROJCRS of zone 51"}))
+    assert (
+        state_digest(other) != state_digest(state) != state_digest(state.drop_vars("spatial_ref"))
+    )

@@ -16,7 +16,9 @@ from rs_monitor.errors import ConfigError
 from rs_monitor.kernels import boundaries as b
 from rs_monitor.kernels.chart_steps import CHANGE, LAYERS, PROCESS
 from rs_monitor.kernels.charts import Cusum, Mosum, Start, run_chart, start_chart, step_chart
+from rs_monitor.kernels.harmonic import harmonic_regressors
 from rs_monitor.kernels.stable_history import stable_history
+from tests.comparison import assert_close
 
 HERE = Path(__file__).parent
 HISTORY, TIMES = 120, 160
@@ -150,3 +152,19 @@ def test_the_recipe_still_gives_these_numbers(tmp_path):
     subprocess.run([program, str(HERE / "strucchange.R")], cwd=tmp_path, check=True)
     for path in HERE.glob("strucchange_*.csv"):
         assert (tmp_path / path.name).read_text() == path.read_text()
+
+
+def test_a_history_is_tested_where_its_latest_looks_hardly_span_the_model():
+    """Three harmonics from sixteen-day looks; strucchange 1.5-3 in R 4.2.2 on the rows reversed:
+
+    ``f <- efp(y ~ ., type = "Rec-CUSUM"); sctest(f)$p.value`` is 2.318397e-06, and the process
+    first exceeds ``boundary(f)`` at look 23 counted from 1.
+    """
+    days = np.arange("2017-01-05", "2021-01-01", 16, dtype="M8[D]").astype(float)
+    noise = np.random.default_rng(7).normal(0, 0.006, len(days))
+    values = 0.35 + 0.05 * np.sin(2 * np.pi * days / 365.25) + noise
+    values[:30] += 0.2
+    design = harmonic_regressors(days, order=3, trend=True)
+    found = stable_history(values.astype(np.float32)[:, None, None], design, significance=0.05)
+    assert found.first[0, 0] == 22
+    assert_close(found.p_value[0, 0], np.float64(2.318397e-06), atol=0, rtol=1e-5)
