@@ -90,9 +90,12 @@ def _polygons(values, x, y, rings, parts, first, last, origin, table):  # type: 
         begin, end = rings[parts[one]], rings[parts[one + 1]]
         if begin == end:
             continue
-        top, bottom = y[begin], y[begin]
+        top, bottom, left, right = y[begin], y[begin], x[begin], x[begin]
         for k in range(begin, end):
             top, bottom = min(top, y[k]), max(bottom, y[k])
+            left, right = min(left, x[k]), max(right, x[k])
+        if left >= width or right <= 0:
+            continue
         row0 = max(0, math.ceil(top - 0.5))
         row1 = min(height - 1, math.floor(bottom - 0.5))
         for r in range(row0, row1 + 1):

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 import xarray as xr
 from numpy.typing import NDArray
@@ -89,13 +90,13 @@ class _Tally:
         self.mean, self.deviations = np.zeros((2, count))
         self.least, self.most = np.full(count, np.inf), np.full(count, -np.inf)
 
-    def add(self, of: NDArray[np.intp], sums: ZonalSums, origin: float) -> None:
+    def add(self, sums: ZonalSums, origin: float) -> None:
         """Join the sums of one window (Chan, Golub & LeVeque 1983)."""
-        self.n_px[of] += sums.n_px
-        self.least[of] = np.minimum(self.least[of], sums.least)
-        self.most[of] = np.maximum(self.most[of], sums.most)
+        self.n_px += sums.n_px
+        np.minimum(self.least, sums.least, out=self.least)
+        np.maximum(self.most, sums.most, out=self.most)
         some = sums.n_known > 0
-        at, n, total = of[some], sums.n_known[some], sums.total[some]
+        at, n, total = np.flatnonzero(some), sums.n_known[some], sums.total[some]
         before, together = self.n_known[at], self.n_known[at] + n
         step = total / n + origin - self.mean[at]
         within = np.maximum(sums.squares[some] - total * (total / n), 0.0)
@@ -116,33 +117,35 @@ class _Tally:
 
 
 def _by_centres(values: xr.DataArray, geobox: GeoBox, polygons: gpd.GeoSeries) -> pd.DataFrame:
-    shapes = _in_pixels(polygons, geobox)
-    left, top, right, bottom = shapely.bounds(shapes).T
-    tally = _Tally(len(shapes))
+    xy, rings, parts = _in_pixels(polygons, geobox)
+    tally = _Tally(len(polygons))
     for rows, cols in _windows(geobox):
-        here = np.flatnonzero(
-            (top < rows.stop) & (bottom > rows.start) & (left < cols.stop) & (right > cols.start)
-        )
-        if here.size:
-            part = values[rows, cols].values
-            origin = _first_finite(part)
-            xy, rings, parts = _ragged(shapes[here])
-            xy -= np.array([[cols.start], [rows.start]])
-            tally.add(here, zonal_sums(part, xy, rings, parts, origin=origin), origin)
+        part = values[rows, cols].values
+        origin = _first_finite(part)
+        corner = np.array([[cols.start], [rows.start]])
+        tally.add(zonal_sums(part, xy - corner, rings, parts, origin=origin), origin)
     return tally.table(polygons.index)
 
 
-def _in_pixels(polygons: gpd.GeoSeries, geobox: GeoBox) -> NDArray[np.object_]:
+def _in_pixels(
+    polygons: gpd.GeoSeries, geobox: GeoBox
+) -> tuple[NDArray[np.float64], Offsets, Offsets]:
+    """Columns and rows (2, n) of vertices, where rings begin, and where those of a shape do."""
+    on_grid = polygons if _same_crs(polygons, geobox) else polygons.to_crs(str(geobox.crs))
+    shapes = np.array(on_grid.values, dtype=object)
+    shapes[on_grid.isna().to_numpy()] = shapely.Polygon()
+    _, coords, offsets = shapely.to_ragged_array(shapes, include_z=False)
+    rings, of_shape = offsets[0].astype(np.int64), offsets[1].astype(np.int64)
+    for coarser in offsets[2:]:
+        of_shape = of_shape[coarser]
+    x, y = coords.T
     inverse = ~geobox.affine
+    across = inverse.a * x + inverse.b * y + inverse.c
+    return np.stack([across, inverse.d * x + inverse.e * y + inverse.f]), rings, of_shape
 
-    def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = xy.T
-        return np.stack(
-            [inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f],
-            axis=1,
-        )
 
-    return np.asarray(shapely.transform(polygons.to_crs(str(geobox.crs)).values, to_pixels))
+def _same_crs(polygons: gpd.GeoSeries, geobox: GeoBox) -> bool:
+    return bool(polygons.crs == pyproj.CRS(str(geobox.crs)))
 
 
 def _windows(geobox: GeoBox) -> Iterator[tuple[slice, slice]]:
@@ -150,15 +153,6 @@ def _windows(geobox: GeoBox) -> Iterator[tuple[slice, slice]]:
     for y in range(0, height, WINDOW_PX):
         for x in range(0, width, WINDOW_PX):
             yield slice(y, min(y + WINDOW_PX, height)), slice(x, min(x + WINDOW_PX, width))
-
-
-def _ragged(shapes: NDArray[np.object_]) -> tuple[NDArray[np.float64], Offsets, Offsets]:
-    """Vertices (2, n), where rings begin, and where the rings of each shape begin."""
-    _, xy, offsets = shapely.to_ragged_array(shapes, include_z=False)
-    rings, of_shape = offsets[0].astype(np.int64), offsets[1].astype(np.int64)
-    for coarser in offsets[2:]:
-        of_shape = of_shape[coarser]
-    return np.ascontiguousarray(xy.T), rings, of_shape
 
 
 def _first_finite(part: NDArray[np.number]) -> float:
