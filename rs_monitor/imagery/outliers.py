@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rs_monitor.codes import Sky
 from rs_monitor.errors import ConfigError
 from rs_monitor.imagery.sky_rules import OutlierRules
+from rs_monitor.kernels.median import median_of_looks
 from rs_monitor.kernels.series import time_quantiles
 
 Stack = NDArray[np.float32]
@@ -70,7 +71,7 @@ def _rises(stack: Stack, rules: OutlierRules) -> NDArray[np.bool_]:
 
 
 def _falls(stack: Stack, rules: OutlierRules) -> NDArray[np.bool_]:
-    level = time_quantiles(stack, np.array([0.5]))[0]
+    level = median_of_looks(stack)
     limit = np.maximum(rules.fall_factor * _spread(np.abs(stack - level)), rules.min_fall)
     return np.asarray(level - stack > limit)
 
@@ -81,4 +82,4 @@ def _spread_below(stack: Stack, level: NDArray[np.float32]) -> NDArray[np.float3
 
 def _spread(deviation: Stack) -> NDArray[np.float32]:
     """Standard deviation by the median absolute deviation."""
-    return np.asarray(np.float32(_TO_SIGMA) * time_quantiles(deviation, np.array([0.5]))[0])
+    return np.asarray(np.float32(_TO_SIGMA) * median_of_looks(deviation))

@@ -35,6 +35,7 @@ and other servers to a page beyond their own limit."""
 Bounds = tuple[float, float, float, float]
 Key = tuple[str, str]
 FAILURES = (APIError, NotImplementedError, OSError, pystac.STACError, KeyError, ValueError)
+"""What pystac-client raises of a catalogue that fails or answers nonsense; each is named."""
 
 
 @dataclass(frozen=True, slots=True)

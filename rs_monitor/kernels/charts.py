@@ -36,7 +36,7 @@ from rs_monitor.kernels.least_squares import (
     orthogonal_basis,
     turn_block,
 )
-from rs_monitor.kernels.median import _merge_exchange
+from rs_monitor.kernels.median import merge_exchange
 
 
 class Ewma(NamedTuple):
@@ -192,7 +192,7 @@ def _borders(kind: int, critical: float, history: int, looks: int) -> NDArray[np
 
 @lru_cache(maxsize=8)
 def _sorting(times: int) -> NDArray[np.int64]:
-    return np.array(_merge_exchange(times), dtype=np.int64).reshape(-1, 2)
+    return np.array(merge_exchange(times), dtype=np.int64).reshape(-1, 2)
 
 
 NO_TABLE = np.empty((0, 0), dtype=np.float64)

@@ -66,6 +66,12 @@ class Basis(NamedTuple):
     least_pivot: float
     cancelled: float  # share of the squares under which their difference is not to be trusted
 
+    def at(self, regressors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Regressors of other dates in this basis, (p padded with zeros, dates)."""
+        rows = np.zeros((self.rows.shape[0], regressors.shape[1]))
+        rows[: self.size] = self.back.T @ regressors
+        return rows
+
 
 def _padded(size: int, unit: int) -> int:
     return -(-size // unit) * unit

@@ -42,7 +42,7 @@ def median_network(times: int) -> NDArray[np.int64]:
     """
     needed = {(times - 1) // 2, (times - 1) // 2 + 1}
     kept = []
-    for first, second in reversed(_merge_exchange(times)):
+    for first, second in reversed(merge_exchange(times)):
         if needed.isdisjoint((first, second)):
             continue
         kind = _BOTH if {first, second} <= needed else _LESSER if first in needed else _GREATER
@@ -51,7 +51,8 @@ def median_network(times: int) -> NDArray[np.int64]:
     return np.array(kept[::-1], dtype=np.int64).reshape(-1, 3)
 
 
-def _merge_exchange(times: int) -> list[tuple[int, int]]:
+def merge_exchange(times: int) -> list[tuple[int, int]]:
+    """Comparators that sort any number of values (Knuth, TAOCP 3, algorithm 5.2.2M)."""
     pairs = []
     most = 1 << max(0, (times - 1).bit_length() - 1)
     p = most if times > 1 else 0

@@ -346,8 +346,7 @@ def monitor_stable_fit(
     shape = values.shape[1:]
     out = np.empty((len(LAYERS), *shape), dtype=np.float32) if out is None else out
     basis = orthogonal_basis(regressors[:, :history])
-    late_rows = np.zeros((basis.rows.shape[0], len(days) - history))
-    late_rows[:p] = basis.back.T @ regressors[:, history:]
+    late_rows = basis.at(regressors[:, history:])
     stack = as_rows(values)
     dtype = block_dtype(values)
     _monitor(
