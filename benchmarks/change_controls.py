@@ -18,7 +18,7 @@ from scipy import ndimage
 from benchmarks.demo_seeds import markdown
 from rs_monitor.codes import Change, LastingLoss
 from rs_monitor.config import data_root, read_toml
-from rs_monitor.estimation import score_change
+from rs_monitor.estimation.agreement import score_change
 from rs_monitor.maps.change_rules import ChangeRules
 from rs_monitor.maps.combined import CombinedFit, combined_change, fit_combined, refit_combined
 from rs_monitor.maps.lasting_loss import look_at

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from rs_monitor.codes import Change, LastingLoss
 from rs_monitor.errors import GridMismatch
-from rs_monitor.estimation import score_change
+from rs_monitor.estimation.agreement import score_change
 from rs_monitor.kernels.threshold import histogram
 from rs_monitor.maps.combined import combined_block, combined_change, fit_combined
 from rs_monitor.maps.context import with_context

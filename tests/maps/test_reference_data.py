@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from rs_monitor.codes import Change
-from rs_monitor.estimation import score_change
+from rs_monitor.estimation.agreement import score_change
 from rs_monitor.kernels.change import mad_chi2, mad_moments
 from rs_monitor.kernels.terrain import slope_horn_deg
 from rs_monitor.kernels.threshold import histogram, two_means

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import cohen_kappa_score, f1_score, precision_score, recall_score
 
-from rs_monitor.estimation import BinaryScore, score_change
+from rs_monitor.estimation.agreement import BinaryScore, score_change
 
 LAW = settings(deadline=None, derandomize=True, max_examples=50)
 

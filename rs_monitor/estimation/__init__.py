@@ -1,0 +1,1 @@
+"""Sampling designs, error matrices, areas with intervals, certified bounds."""
