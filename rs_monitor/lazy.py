@@ -1,4 +1,4 @@
-"""The only lifts from a kernel to xarray and dask: pixels, windows, looks, time; and one measure.
+"""The only lifts from a kernel to xarray and dask: pixels, windows, looks, time, lattice.
 
 Each lift accepts eager or lazy input and returns the same kind on the same grid; none computes.
 Names and attributes are written, never inherited. The one exception is ``Blocks.measure``:
@@ -390,6 +390,66 @@ def _reduce_to_plane(function: ArrayFunction, whole: Sequence[Any], dtype: DType
         dtype=dtype,
         meta=_meta(2, dtype),
         concatenate=False,
+        align_arrays=False,
+    )
+
+
+def map_lattice(
+    function: ArrayFunction,
+    first: xr.DataArray,
+    *others: xr.DataArray,
+    block_px: int,
+    dtype: DTypeLike,
+    name: str,
+    attrs: Mapping[str, Any],
+) -> xr.DataArray:
+    """Apply a function to the blocks of a fixed lattice, whatever the chunks.
+
+    For what depends on a whole neighbourhood, such as segments: the answer changes where blocks
+    meet, so the blocks must not depend on how the arrays happen to be cut.
+
+    Parameters
+    ----------
+    function : callable
+        ``(k, y, x)`` arrays of one block in; one of the first one's shape out.
+    first, *others : DataArray
+        Three dimensions, y and x the last two and the same; the leading ones may differ.
+    block_px : int
+        Rows and columns of a block, counted from the first row and column.
+    dtype, name, attrs
+        Of the result.
+    """
+    arrays = (first, *others)
+    _require_aligned([array[0].drop_vars(array.dims[0], errors="ignore") for array in arrays])
+    height, width = first.shape[-2:]
+    if any(is_lazy(array) for array in arrays):
+        data: Any = _lattice_chunks(function, arrays, block_px, dtype)
+    else:
+        data = np.empty(first.shape, dtype=dtype)
+        for y, x in np.ndindex(-(-height // block_px), -(-width // block_px)):
+            place = (
+                slice(None),
+                slice(y * block_px, (y + 1) * block_px),
+                slice(x * block_px, (x + 1) * block_px),
+            )
+            data[place] = function(*(array.data[place] for array in arrays))
+    return xr.DataArray(data, dims=first.dims, coords=first.coords, name=name, attrs=dict(attrs))
+
+
+def _lattice_chunks(
+    function: ArrayFunction, arrays: Sequence[xr.DataArray], block_px: int, dtype: DTypeLike
+) -> Any:
+    cut = {0: -1, 1: block_px, 2: block_px}
+    placed: list[Any] = []
+    for number, array in enumerate(arrays):
+        placed += [da.asarray(array.data).rechunk(cut), (f"k{number}", "y", "x")]
+    return da.blockwise(
+        function,
+        ("k0", "y", "x"),
+        *placed,
+        dtype=dtype,
+        meta=_meta(3, dtype),
+        concatenate=True,
         align_arrays=False,
     )
 

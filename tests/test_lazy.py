@@ -55,8 +55,10 @@ from rs_monitor.maps.indices import mndwi, ndbi, ndvi
 from rs_monitor.maps.lasting_loss import Cover, LossModel, Normal
 from rs_monitor.maps.monitoring import fit_harmonic, monitor
 from rs_monitor.maps.normalise import Normalisation, normalise
+from rs_monitor.maps.objects import ObjectRules, object_probabilities
 from rs_monitor.maps.slope_error import DemError, exceedance_probability, slope_limit
 from rs_monitor.maps.slope_grades import slope_grade
+from rs_monitor.maps.smoothing import SmoothingRules, smooth_probabilities
 from rs_monitor.maps.terrain import (
     aspect,
     curvature,
@@ -159,6 +161,18 @@ def date_of(inputs, look):
 
 def three_bands(inputs, look):
     return inputs.seen[list(COMBINED.bands)].to_dataarray("band").isel(time=look, drop=True)
+
+
+OBJECTS = ObjectRules(
+    method="felzenszwalb", mean_size_px=4, compactness=0.1, scale=1.0, block_px=64
+).model_copy(update={"block_px": 3})
+"""Blocks smaller than the grid, so that it is cut."""
+
+
+def shares(inputs):
+    """Two layers that sum to 1, as class probabilities do."""
+    one = inputs.seen["red"][0].drop_vars("time").clip(0.01, 0.99)
+    return xr.concat([one, 1 - one], "class").astype("float32")
 
 
 SHORT_HISTORY = CHARTS.model_copy(
@@ -317,6 +331,12 @@ FUNCTIONS = {
     "rs_monitor.maps.indices.mndwi": lambda i: mndwi(i.seen),
     "rs_monitor.maps.indices.ndbi": lambda i: ndbi(i.seen),
     "rs_monitor.maps.indices.ndvi": lambda i: ndvi(i.seen),
+    "rs_monitor.maps.objects.object_probabilities": lambda i: object_probabilities(
+        shares(i), i.seen[["red", "nir"]].to_dataarray("band")[:, 1].drop_vars("time"), OBJECTS
+    ),
+    "rs_monitor.maps.smoothing.smooth_probabilities": lambda i: smooth_probabilities(
+        shares(i), SmoothingRules(radius_px=1, share=0.5, smoothness=10.0)
+    ),
     "rs_monitor.maps.normalise.normalise": lambda i: normalise(date_of(i, 0), TO_REFERENCE),
     "rs_monitor.maps.slope_error.exceedance_probability": lambda i: exceedance_probability(
         i.dem, GEOBOX, 25.0, DEM_ERROR
