@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rs_monitor.config import RunConfig
+    from rs_monitor.maps.model_card import ModelCard
     from rs_monitor.outputs.manifest import Manifest
     from rs_monitor.pipeline.demo import Demo
     from rs_monitor.pipeline.plan import Plan
@@ -137,6 +138,73 @@ def run(config: Path, out: Path, data: Path | None, settings: tuple[str, ...]) -
 
 @main.command()
 @config_argument
+@click.option("--out", type=FOLDER, required=True, help="Gets NAME-VERSION/; one may be there.")
+@click.option("--name", help="Name of the model; default: that of the job.")
+@click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
+@data_option
+@set_option
+def train(
+    config: Path,
+    out: Path,
+    name: str | None,
+    version: str,
+    data: Path | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Train a model on the job's survey, measure it on held-out ground, write it with a card."""
+    from rs_monitor.maps.model_store import full_name
+    from rs_monitor.pipeline.train import train as train_model
+
+    planned, _ = _plan(config, data, settings)
+    chosen = name or planned.config.name.replace("_", "-")
+    full_name(chosen, version)
+    with progress_display() as progress:
+        trained = train_model(planned, out, name=chosen, version=version, progress=progress)
+    _show_card(trained.card)
+    for zone, what, why in trained.ledger.all_failures():
+        click.echo(f"failed {zone}: {what}: {why}", err=True)
+    click.echo(f'use it with [land_cover] source = "model", model = "{trained.path}"')
+    sys.exit(WITH_FAILURES if trained.ledger.all_failures() else DONE)
+
+
+@main.group()
+def models() -> None:
+    """List the stored models, or show the card of one."""
+
+
+@models.command("list")
+@click.option("--in", "folder", type=FOLDER, help="Folder of models; default: those shipped.")
+def list_models(folder: Path | None) -> None:
+    """Name every model with what it was trained on and what it is worth."""
+    import pandas as pd
+
+    from rs_monitor.maps.model_store import load_card, models_in, shipped_folder
+
+    cards = [load_card(path) for path in models_in(folder or shipped_folder())]
+    rows = [
+        {
+            "model": card.full_name,
+            "kind": card.kind,
+            "classes": len(card.classes),
+            "overall accuracy": str(card.validation.overall or "not assessable"),
+            "trained on": card.training.data,
+        }
+        for card in cards
+    ]
+    _show_table("Models", pd.DataFrame(rows))
+
+
+@models.command("show")
+@click.argument("name")
+def show_model(name: str) -> None:
+    """Show the card of a model (<name>-<version>, or the path of its folder), file checked."""
+    from rs_monitor.maps.model_store import find_model, load_model
+
+    _show_card(load_model(find_model(name, Path())).card)
+
+
+@main.command()
+@config_argument
 @out_option
 @data_option
 @set_option
@@ -153,6 +221,70 @@ def verify(config: Path, out: Path, data: Path | None, settings: tuple[str, ...]
     columns = ["claim_id", "answer", "claimed_area_m2", "recomputed_area_m2", "reasons"]
     _show_table("Claims of new arable land", verified.claims[columns])
     sys.exit(_exit_code(verified.manifest.status))
+
+
+@main.command()
+@click.argument("map_path", metavar="MAP", type=FILE)
+@click.option(
+    "--design",
+    type=click.Choice(["simple", "stratified", "systematic", "two_stage"]),
+    default="stratified",
+    show_default=True,
+)
+@click.option("--n", "points", type=int, help="Points in all.")
+@click.option("--standard-error", type=float, help="Of overall accuracy; instead of --n.")
+@click.option(
+    "--allocation",
+    type=click.Choice(["rare", "neyman", "proportional", "equal"]),
+    default="rare",
+    show_default=True,
+    help="How a stratified design shares points out.",
+)
+@click.option("--expect", multiple=True, metavar="CLASS=SHARE", help="Conjectured accuracy.")
+@click.option("--buffer-around", multiple=True, metavar="CLASS", help="Stratum around change.")
+@click.option("--buffer-m", type=float, help="Its width in metres.")
+@click.option("--townships", type=FILE, help="Polygons: primary units of a two-stage design.")
+@click.option("--draws", type=int, default=0, help="Draws of townships.")
+@click.option("--first-stage", type=click.Choice(["pps", "srs"]), default="pps", show_default=True)
+@click.option("--seed", type=int, required=True, help="Same seed, same points.")
+@click.option("--rules", default="accuracy", show_default=True, help="Rule file or its name.")
+@click.option("--show-strata", is_flag=True, help="Tell readers what the map says.")
+@click.option("--out", type=FILE, required=True, help="Points: .gpkg, .geojson or .csv.")
+def sample(map_path: Path, out: Path, rules: str, show_strata: bool, **asked: Any) -> None:
+    """Draw points of a class map to be read, with their probabilities kept apart."""
+    from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+    from rs_monitor.outputs.sample_files import write_sample
+    from rs_monitor.pipeline.sample_request import request_of
+    from rs_monitor.pipeline.sampling import draw_sample, strata_table
+
+    loaded = load_accuracy_rules(rules, Path.cwd())
+    drawn = draw_sample(map_path, request_of(**asked), loaded)
+    written = write_sample(out, drawn.points, drawn.design, show_strata=show_strata)
+    _show_table(f"{drawn.design.points} points, {drawn.design.design}", strata_table(drawn.design))
+    for path in written:
+        click.echo(f"written {path}")
+
+
+@main.command()
+@click.argument("points", type=FILE)
+@click.option("--key", type=FILE, help="Strata and probabilities; default beside the points.")
+@click.option("--design", type=FILE, help="Design of the sample; default beside the points.")
+@click.option("--rules", default="accuracy", show_default=True, help="Rule file or its name.")
+def assess(points: Path, key: Path | None, design: Path | None, rules: str) -> None:
+    """Estimate accuracies and areas from points that were read, with a lower bound."""
+    from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+    from rs_monitor.pipeline.assessment import assess_points
+
+    loaded = load_accuracy_rules(rules, Path.cwd()).estimation
+    report = assess_points(points, loaded, key=key, design=design)
+    level = f"{100 * loaded.confidence:g} %"
+    _show_table("Error matrix, points (rows: map)", report.counts)
+    if len(report.shares):
+        _show_table("Error matrix, shares of the ground", report.shares, digits=4)
+    _show_table(f"Accuracies, intervals of {level}", report.accuracies, digits=3)
+    _show_table(f"Areas in ha, intervals and one-sided lower bound of {level}", report.areas)
+    for note in report.notes:
+        click.echo(note)
 
 
 @main.command()
@@ -280,7 +412,7 @@ def _line_log() -> Progress:
     return report
 
 
-def _show_table(title: str, frame: pd.DataFrame) -> None:
+def _show_table(title: str, frame: pd.DataFrame, digits: int = 2) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -289,10 +421,41 @@ def _show_table(title: str, frame: pd.DataFrame) -> None:
     for column in frame.columns:
         table.add_column(str(column), overflow="fold")
     for row in frame.itertuples(index=False):
-        cells = [f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row]
+        cells = [f"{v:,.{digits}f}" if isinstance(v, float) else str(v) for v in row]
         table.add_row(*(escape(cell) for cell in cells))
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(width=width).print(table)
+
+
+def _show_card(card: ModelCard) -> None:
+    """What a model was trained on, what it is worth, and where it must not be used."""
+    from rs_monitor.maps.model_validation import validation_table
+
+    said, training = card.validation, card.training
+    synthetic = "SYNTHETIC " if training.synthetic else ""
+    click.echo(f"{card.full_name}: {card.kind}, {card.summary}")
+    click.echo(
+        f"trained on {synthetic}{training.data}, {training.region}, {training.start} to "
+        f"{training.end}: {training.pixels} pixels of {training.parcels} parcels; licence "
+        f"{training.licence}; {training.attribution}"
+    )
+    if card.cleaning is not None:
+        click.echo(
+            f"left out as mislabelled: {card.cleaning.removed} pixels "
+            f"({card.cleaning.share_removed:.1%})"
+        )
+    _show_table(f"Accuracy, {said.confidence:.0%} intervals", validation_table(card.classes))
+    click.echo(f"measured: {said.method}")
+    for label, figure in (
+        ("overall accuracy", said.overall),
+        ("calibration error of the trees", said.calibration_error_before),
+        ("calibration error", said.calibration_error),
+        ("uncertainty ranks errors, AUC", said.error_auc),
+    ):
+        click.echo(f"{label}: {'not assessable' if figure is None else figure}")
+    for use in card.not_for:
+        click.echo(f"not for {use}")
+    click.echo(f"sha256 {card.arrays.sha256}")
 
 
 def _show_steps(manifest: Manifest) -> None:

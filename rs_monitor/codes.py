@@ -41,6 +41,14 @@ class Change(IntEnum):
     CHANGE = 2
 
 
+class TrainingDomain(IntEnum):
+    """Whether a pixel looks like anything a classifier was trained on."""
+
+    NOT_SEEN = 0
+    INSIDE = 1
+    OUTSIDE = 2
+
+
 class LastingLoss(IntEnum):
     """Vegetation gone for built ground or earthwork; "cannot tell" is kept apart from both."""
 
@@ -175,6 +183,20 @@ class Verdict(StrEnum):
     UNJUDGED = "unjudged"
 
 
+class LeftOut(StrEnum):
+    """Why a surveyed parcel gives no training sample."""
+
+    UNKNOWN_CODE = "unknown_code"
+    NO_CLASS = "no_class"
+    NOT_VISIBLE = "not_visible"
+    NOT_SEPARABLE = "not_separable"
+    INVALID_GEOMETRY = "invalid_geometry"
+    OUTSIDE = "outside"
+    OTHER_DATE = "other_date"
+    TOO_NARROW = "too_narrow"
+    OVERLAPPED = "overlapped"
+
+
 class ClaimAnswer(StrEnum):
     """Answer to one claim of new arable land."""
 
@@ -237,6 +259,11 @@ CHANGE_STYLE: Mapping[int, ClassStyle] = {
     Change.CHANGE: ClassStyle("change", "变化", (208, 28, 44)),
 }
 
+TRAINING_DOMAIN_STYLE: Mapping[int, ClassStyle] = {
+    TrainingDomain.INSIDE: ClassStyle("inside_training_data", "训练样本范围内", (225, 225, 215)),
+    TrainingDomain.OUTSIDE: ClassStyle("outside_training_data", "训练样本范围外", (148, 70, 170)),
+}
+
 LASTING_LOSS_STYLE: Mapping[int, ClassStyle] = {
     LastingLoss.NONE: ClassStyle("none", "无", (235, 235, 225)),
     LastingLoss.LASTING: ClassStyle("lasting_loss", "持久性植被丧失", (178, 24, 43)),
@@ -274,6 +301,18 @@ NOT_SEPARABLE: tuple[frozenset[LandCover], ...] = (
     frozenset({LandCover.WATER, LandCover.WETLAND}),
 )
 """Classes that one optical sensor at 10-30 m does not tell apart; never a finding by themselves."""
+
+NOT_VISIBLE_CODES: Mapping[CodeSystem, frozenset[str]] = {
+    CodeSystem.SURVEY3: frozenset({"1203"}),
+    CodeSystem.GUIDE2023: frozenset({"2303"}),
+}
+"""Field ridges: known from coefficients or measurement only."""
+
+AMBIGUOUS_CODES: Mapping[CodeSystem, frozenset[str]] = {
+    CodeSystem.SURVEY3: frozenset({"0304", "0306"}),
+    CodeSystem.GUIDE2023: frozenset({"0501", "0502"}),
+}
+"""Swamp under trees and under shrubs: the crosswalk names two monitor classes for each."""
 
 _SURVEY3_TO_COVER: Mapping[str, LandCover] = {
     "0101": LandCover.PADDY,

@@ -228,13 +228,62 @@ class Posterior(Model):
 CHANGE_METHODS = frozenset({"cva", "mad", "irmad", "isfa", "combined", "posterior"})
 
 
-class LandCoverSettings(Model):
-    """Land cover of both periods."""
+class ModelCardSettings(Model):
+    """What a job says of its training data; goes into the card of a model trained on it."""
 
-    source: Literal["survey"] = Field(description="train on the county's own survey layer")
-    trees: int = Field(100, ge=10, le=1000)
+    data: str | None = Field(None, description="name of the survey; default: file and layer")
+    licence: str = Field(
+        "not stated: ask the owner of the survey before passing the model on", min_length=1
+    )
+    attribution: str = Field("not stated", min_length=1)
+    region: str | None = Field(None, description="where; default: name of the job")
+    not_for: tuple[str, ...] = Field((), description="uses to refuse, beside the standing ones")
+
+
+class SampleTableSettings(LayerSettings):
+    """Points or polygons with columns ``label``, ``from`` and ``to``."""
+
+    covers: dict[str, str] = Field(
+        min_length=1, description="class of each label, by name, e.g. soy = 'upland_crop'"
+    )
+
+
+class LandCoverSettings(Model):
+    """Land cover of both periods: trained in the run, or by a model that is there."""
+
+    source: Literal["survey", "table", "model"] = Field(
+        description="survey: train on the county's own survey layer; table: on dated points or "
+        "polygons; model: use a stored one"
+    )
+    table: SampleTableSettings | None = Field(
+        None, validate_default=True, description="for source 'table'"
+    )
+    model: str | None = Field(
+        None,
+        validate_default=True,
+        description="for source 'model': <name>-<version> of a shipped one, or its folder's path",
+    )
+    estimator: Literal["forest", "boosting"] | None = Field(
+        None, description="what is trained; default: that of the rules"
+    )
+    trees: int | None = Field(
+        None, ge=10, le=1000, description="trees, or rounds of boosting; default: as the rules say"
+    )
+    calibrate: bool = Field(
+        False, description="turn shares of trees into probabilities that hold, fitted out of fold"
+    )
+    clean: bool = Field(False, description="leave out samples that look mislabelled; reported")
     samples_per_class: int = Field(1500, ge=50, le=50_000)
     seed: int = Field(0, ge=0)
+    card: ModelCardSettings = Field(default_factory=ModelCardSettings)
+
+    @field_validator("model", "table")
+    @classmethod
+    def _named(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = info.data.get("source") == info.field_name
+        if "source" in info.data and wanted == (value is None):
+            raise ValueError(f"must be given exactly when source is {info.field_name!r}")
+        return value
 
 
 class ClaimsSettings(LayerSettings):
@@ -250,6 +299,7 @@ class RulesSettings(Model):
     imagery: str = Field("imagery", description="name or path of the thresholds of the imagery")
     change: str = Field("change", description="name or path of the parameters of change")
     terrain: str = Field("terrain", description="name or path of the thresholds of terrain")
+    land_cover: str = Field("land_cover", description="name or path of the numbers of land cover")
 
 
 class ClusterSettings(Model):
@@ -337,7 +387,8 @@ class RunConfig(Model):
             raise ValueError("change.method 'combined' compares three bands or more: add bands")
         if land_cover is None and isinstance(change, Posterior):
             raise ValueError("change.method 'posterior' compares land cover: add [land_cover]")
-        if land_cover is not None and authority is not None and authority.land is None:
+        untaught = authority is not None and authority.land is None
+        if land_cover is not None and land_cover.source == "survey" and untaught:
             raise ValueError("source 'survey' needs the table [authority.land]")
         return land_cover
 

@@ -420,7 +420,7 @@ def map_lattice(
         Of the result.
     """
     arrays = (first, *others)
-    _require_aligned([array[0].drop_vars(array.dims[0], errors="ignore") for array in arrays])
+    _require_aligned([array[0].drop_vars([array.dims[0]], errors="ignore") for array in arrays])
     height, width = first.shape[-2:]
     if any(is_lazy(array) for array in arrays):
         data: Any = _lattice_chunks(function, arrays, block_px, dtype)

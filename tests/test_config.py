@@ -26,6 +26,7 @@ from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.imagery.side_table import read_side_table
 from rs_monitor.maps.breaks import BreakRules
 from rs_monitor.maps.change_rules import ChangeRules
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.monitoring import ChartRules
 from rs_monitor.maps.terrain_rules import TerrainRules
 from rs_monitor.maps.watch import MonitoringRules
@@ -41,6 +42,7 @@ LOADERS = {
     "breaks": lambda path: load_table(path, BreakRules),
     "change": lambda path: load_table(path, ChangeRules),
     "charts": lambda path: load_table(path, ChartRules),
+    "land_cover": lambda path: load_table(path, LandCoverRules),
     "monitoring": lambda path: load_table(path, MonitoringRules),
     "terrain": lambda path: load_table(path, TerrainRules),
 }
@@ -174,6 +176,30 @@ def test_one_mistake_is_one_line(job, replacement, problem):
     found = mistakes(job(replacement))
     assert len(found) == 1
     assert found[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("table", "mistake"),
+    [
+        ('source = "model"', "land_cover.model: must be given exactly when source is 'model'"),
+        (
+            'source = "survey"\nmodel = "a-1.0.0"',
+            "land_cover.model: must be given exactly when source is 'model'; got 'a-1.0.0'",
+        ),
+        ('source = "table"', "land_cover.table: must be given exactly when source is 'table'"),
+        ('source = "guess"', "land_cover.source: Input should be 'survey', 'table' or 'model'"),
+    ],
+)
+def test_a_source_of_land_cover_brings_what_it_needs(job, table, mistake):
+    found = mistakes(job(more=f"[land_cover]\n{table}\n"))
+    assert len(found) == 1
+    assert found[0].startswith(mistake)
+
+
+def test_a_model_needs_no_survey(job):
+    loaded = load_config(job(more='[land_cover]\nsource = "model"\nmodel = "a-1.0.0"\n'))
+    assert loaded.land_cover is not None
+    assert loaded.land_cover.model == "a-1.0.0"
 
 
 def test_survey_training_needs_the_survey(job):

@@ -15,6 +15,7 @@ from rs_monitor.grid import (
     require_projected,
     require_same_grid,
     row_spacing_m,
+    true_pixel_area_m2,
     zone_geobox,
 )
 
@@ -154,6 +155,39 @@ def test_pixel_areas_sum_to_the_geodesic_area(crs, left, top):
 def test_pixel_area_is_not_the_square_of_its_edge():
     # scale 0.9996 on the central meridian of UTM: true ground is larger
     assert pixel_area_m2(grid((1, 1)))[0] == pytest.approx(100 / 0.9996**2, rel=1e-5)
+
+
+@pytest.mark.parametrize("turned_deg", [0, 30])
+@pytest.mark.parametrize(
+    ("crs", "left", "top", "edge"),
+    [
+        (UTM, 250_000.0, 3_500_000.0, 50.0),
+        ("EPSG:4525", 37_400_000.0, 2_500_000.0, 50.0),
+        ("EPSG:5070", 0.0, 1_500_000.0, 50.0),
+        ("EPSG:2263", 1e6, 2e5, 150.0),
+        ("EPSG:4490", 118.0, 45.0, 4e-4),
+        ("EPSG:32660", 667_295.0 - 700.5 * 50, 6_655_205.0 + 75, 50.0),  # column 700 lies on 180 E
+    ],
+)
+def test_any_pixel_is_its_geodesic_polygon(crs, left, top, edge, turned_deg):
+    turn = Affine(edge, 0, left, 0, -edge, top) @ Affine.rotation(turned_deg)
+    box = GeoBox((3, 2000), turn, crs)
+    to_geographic = pyproj.Transformer.from_crs(crs, "EPSG:4490", always_xy=True)
+    areas = true_pixel_area_m2(box, np.array([0, 700, 1999]))
+    assert areas.shape == (3, 3)
+    for row, col in ((0, 0), (1, 700), (2, 1999)):
+        # the 4 x 4 pixels around it, whose corners round less
+        corners = [
+            (col + dx, row + dy) for dx, dy in ((-1.5, -1.5), (2.5, -1.5), (2.5, 2.5), (-1.5, 2.5))
+        ]
+        lon, lat = to_geographic.transform(*zip(*(turn @ xy for xy in corners), strict=True))
+        around = abs(CGCS2000.polygon_area_perimeter(lon, lat)[0])
+        assert areas[row, (0, 700, 1999).index(col)] * 16 == pytest.approx(around, rel=3e-9)
+
+
+def test_a_grid_far_outside_its_projection():
+    with pytest.raises(UnsuitableCRS, match="inside the bounds"):
+        pixel_area_m2(grid(left=1e9, top=1e9, crs="EPSG:5070"))
 
 
 def test_pixel_areas_of_degrees_shrink_to_the_pole():

@@ -42,14 +42,17 @@ from rs_monitor.imagery.terrain_shadow import terrain_shadow
 from rs_monitor.kernels.change import MadTransform
 from rs_monitor.kernels.normalise import HeldOut
 from rs_monitor.lazy import is_lazy, map_pixels, map_window, reduce_time
+from rs_monitor.maps.applicability import Domain, outside
 from rs_monitor.maps.baseline import fit_baseline
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor, ccdc, ccdc_monitor
+from rs_monitor.maps.buffer_stratum import buffer_stratum
 from rs_monitor.maps.change import change_layers
 from rs_monitor.maps.change_threshold import Threshold
 from rs_monitor.maps.combined import CombinedFit, Cut, combined_change
 from rs_monitor.maps.dem_difference import elevation_change
 from rs_monitor.maps.dem_shift import DemShift, apply_shift
 from rs_monitor.maps.displacement import subsidence
+from rs_monitor.maps.feature_spec import FeatureSpec
 from rs_monitor.maps.features import BANDS, season_features
 from rs_monitor.maps.indices import mndwi, ndbi, ndvi
 from rs_monitor.maps.lasting_loss import Cover, LossModel, Normal
@@ -59,6 +62,7 @@ from rs_monitor.maps.objects import ObjectRules, object_probabilities
 from rs_monitor.maps.slope_error import DemError, exceedance_probability, slope_limit
 from rs_monitor.maps.slope_grades import slope_grade
 from rs_monitor.maps.smoothing import SmoothingRules, smooth_probabilities
+from rs_monitor.maps.spectral_catalogue import index_map
 from rs_monitor.maps.terrain import (
     aspect,
     curvature,
@@ -71,7 +75,9 @@ from rs_monitor.maps.terrain import (
     topographic_position,
 )
 from rs_monitor.maps.terrain_rules import TerrainRules
+from rs_monitor.maps.texture import texture
 from rs_monitor.maps.two_date import posterior_change, two_date_change
+from rs_monitor.maps.uncertainty import uncertainty
 from rs_monitor.maps.variates import VariateFit, variate_change
 from rs_monitor.maps.watch import (
     confirmed_change,
@@ -116,6 +122,24 @@ DEM_ERROR = DemError(sigma_m=4, range_m=30, correlation="exponential")
 NEAR_SHIFT = DemShift(3.0, -4.0, 1.5, 0, 0, 0, 0, 0, 0, 0, True)
 LIGHT_FITS = [LightFit(0.3, 0.5, 100, "", 0.1)] * 4 + [LightFit(None, 0.1, 100, "weak")] * 2
 
+EVERY_KIND = FeatureSpec(
+    period="years",
+    bands=("red", "nir"),
+    indices=("NDVI", "EVI"),
+    band_quantiles=(0.25, 0.5),
+    index_spreads=((0.25, 0.75),),
+    parts=2,
+    parts_of=("ndvi",),
+    peak_day_of=("evi",),
+    harmonic_order=1,
+    harmonics_of=("nir",),
+    texture_of=("red", "ndvi"),
+    texture_windows_px=(3,),
+    texture_measures=("std", "contrast"),
+    terrain=("height_m",),
+    clear_looks=True,
+)
+
 HALF = np.array([0.5, 0.5])
 VARIATES = VariateFit(
     method="irmad",
@@ -126,6 +150,15 @@ VARIATES = VariateFit(
     iterations=3,
     pixels=ROWS * COLS,
     bands=("red", "nir"),
+)
+DOMAIN = Domain(
+    points=np.array([[0.1, 0.2], [0.3, 0.1], [0.2, np.nan]], dtype=np.float32),
+    reach=np.array([0.2, 0.1, 0.3], dtype=np.float32),
+    center=np.array([0.1, 0.2], dtype=np.float32),
+    scale=np.array([1, 0.5], dtype=np.float32),
+    share=np.array([0.8, 0.2], dtype=np.float32),
+    threshold=1.0,
+    min_seen_share=0.5,
 )
 THREE = MadTransform(30 * np.eye(3), 20 * np.eye(3), np.full(6, 0.3), np.full(3, 0.5))
 SCORES = np.stack([np.full(3, 0.3), np.full(3, 0.1)])
@@ -287,6 +320,9 @@ FUNCTIONS = {
         sun_elevation_deg=[20.0, 35.0, 30.0],
         reach_m=12.0,
     ),
+    "rs_monitor.maps.buffer_stratum.buffer_stratum": lambda i: buffer_stratum(
+        i.cube["scl"][0].drop_vars("time"), GEOBOX, around=(7,), width_m=15.0, code=20
+    ),
     "rs_monitor.maps.change.change_layers": lambda i: change_layers(
         *(date_of(i, look).isel(band=look, drop=True) for look in (0, 1)),
         threshold=0.3,
@@ -326,7 +362,12 @@ FUNCTIONS = {
         }
     ),
     "rs_monitor.maps.features.season_features": lambda i: season_features(
-        i.seen, i.clear, start=START, end=END
+        i.seen,
+        i.clear,
+        start=START,
+        end=dt.date(2025, 2, 28),
+        spec=EVERY_KIND,
+        terrain=xr.Dataset({"height_m": i.dem}),
     ),
     "rs_monitor.maps.indices.mndwi": lambda i: mndwi(i.seen),
     "rs_monitor.maps.indices.ndbi": lambda i: ndbi(i.seen),
@@ -337,6 +378,12 @@ FUNCTIONS = {
     "rs_monitor.maps.smoothing.smooth_probabilities": lambda i: smooth_probabilities(
         shares(i), SmoothingRules(radius_px=1, share=0.5, smoothness=10.0)
     ),
+    "rs_monitor.maps.applicability.outside": lambda i: outside(
+        date_of(i, 1).rename(band="feature"), DOMAIN
+    ),
+    "rs_monitor.maps.uncertainty.uncertainty": lambda i: uncertainty(
+        date_of(i, 1).rename(band="class")
+    ),
     "rs_monitor.maps.normalise.normalise": lambda i: normalise(date_of(i, 0), TO_REFERENCE),
     "rs_monitor.maps.slope_error.exceedance_probability": lambda i: exceedance_probability(
         i.dem, GEOBOX, 25.0, DEM_ERROR
@@ -345,6 +392,7 @@ FUNCTIONS = {
         exceedance_probability(i.dem, GEOBOX, 25.0, DEM_ERROR), TERRAIN.borderline
     ),
     "rs_monitor.maps.slope_grades.slope_grade": lambda i: slope_grade(i.dem / 8, TERRAIN.grades),
+    "rs_monitor.maps.spectral_catalogue.index_map": lambda i: index_map(i.seen, "EVI"),
     "rs_monitor.maps.terrain.aspect": lambda i: aspect(i.dem, GEOBOX),
     "rs_monitor.maps.terrain.curvature": lambda i: curvature(i.dem, GEOBOX, kind="plan"),
     "rs_monitor.maps.terrain.hillshade": lambda i: hillshade(i.dem, GEOBOX),
@@ -358,6 +406,9 @@ FUNCTIONS = {
     "rs_monitor.maps.terrain.topographic_position": lambda i: topographic_position(i.dem, GEOBOX),
     "rs_monitor.maps.combined.combined_change": lambda i: combined_change(
         three_bands(i, 0), three_bands(i, 1), COMBINED
+    ),
+    "rs_monitor.maps.texture.texture": lambda i: texture(
+        i.dem, window_px=3, measures=("std", "range", "contrast", "homogeneity"), step=1.0
     ),
     "rs_monitor.maps.two_date.posterior_change": lambda i: posterior_change(
         *(date_of(i, look).rename(band="cover") for look in (0, 1)), classes=[1, 3], threshold=0.1

@@ -1,12 +1,15 @@
-"""Along time: quantiles, look counts, gaps, crop cycles."""
+"""Along time: quantiles, peaks, look counts, gaps, crop cycles."""
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from rs_monitor.kernels.median import merge_exchange
 
 NO_LOOK = -1
 """Index along time where nothing was seen."""
@@ -15,39 +18,59 @@ CYCLES_NOT_SEEN = 255
 """Value of :func:`crop_cycles` where no look decides."""
 
 
-@njit(nogil=True)
-def _insertion_sort(values, n):  # type: ignore[no-untyped-def]
-    for i in range(1, n):
-        v = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > v:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = v
+LANES = 128
+"""Pixels sorted side by side."""
 
 
-@njit(nogil=True)
-def _quantiles(stack, q, out):  # type: ignore[no-untyped-def]
-    times, height, width = stack.shape
-    values = np.empty(times, dtype=np.float32)
-    for y in range(height):
-        for x in range(width):
-            n = 0
-            for t in range(times):
-                v = stack[t, y, x]
-                if not math.isnan(v):
-                    values[n] = v
-                    n += 1
-            _insertion_sort(values, n)
-            for k in range(q.shape[0]):
-                if n == 0:
-                    out[k, y, x] = np.nan
+@cache
+def _sorting_network(times: int) -> NDArray[np.int64]:
+    return np.array(merge_exchange(times), dtype=np.int64).reshape(-1, 2)
+
+
+@njit(nogil=True, error_model="numpy")
+def _load_lanes(flat, first, n, rows, looks):  # type: ignore[no-untyped-def]
+    """Copy a run of pixels; what is not seen goes to the end of the order."""
+    looks[:] = 0
+    for t in range(rows.shape[0]):
+        row, source = rows[t], flat[t]
+        for i in range(n):
+            v = source[first + i]
+            gone = v != v
+            row[i] = np.float32(np.inf) if gone else v
+            looks[i] += np.int32(0) if gone else np.int32(1)
+
+
+@njit(nogil=True, error_model="numpy")
+def _sort_lanes(rows, network):  # type: ignore[no-untyped-def]
+    for k in range(network.shape[0]):
+        a, b = rows[network[k, 0]], rows[network[k, 1]]
+        for i in range(LANES):
+            x, y = a[i], b[i]
+            a[i] = x if x < y else y
+            b[i] = y if x < y else x
+
+
+@njit(nogil=True, error_model="numpy")
+def _quantiles(flat, network, q, out):  # type: ignore[no-untyped-def]
+    times, pixels = flat.shape
+    rows = np.zeros((times, LANES), dtype=np.float32)
+    looks = np.empty(LANES, dtype=np.int32)
+    for first in range(0, pixels, LANES):
+        n = min(LANES, pixels - first)
+        _load_lanes(flat, first, n, rows, looks)
+        _sort_lanes(rows, network)
+        for k in range(q.shape[0]):
+            into = out[k]
+            for i in range(n):
+                last = looks[i] - 1
+                if last < 0:
+                    into[first + i] = np.nan
                     continue
-                position = q[k] * (n - 1)
+                position = q[k] * last
                 below = int(position)
-                above = min(below + 1, n - 1)
+                above = min(below + 1, last)
                 share = position - below
-                out[k, y, x] = values[below] * (1.0 - share) + values[above] * share
+                into[first + i] = rows[below, i] * (1.0 - share) + rows[above, i] * share
 
 
 def time_quantiles(stack: NDArray[np.float32], q: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -65,9 +88,16 @@ def time_quantiles(stack: NDArray[np.float32], q: NDArray[np.float64]) -> NDArra
     ndarray of float32, shape (k, y, x)
         Linear interpolation between order statistics (type 7 of Hyndman & Fan 1996); NaN where
         nothing was seen. Equal to ``numpy.nanquantile`` within float32 rounding.
+
+    Notes
+    -----
+    Pixels are sorted side by side by a network of exchanges (Batcher's, as in
+    :func:`rs_monitor.kernels.median.merge_exchange`).
     """
     out = np.empty((q.shape[0], *stack.shape[1:]), dtype=np.float32)
-    _quantiles(np.ascontiguousarray(stack, dtype=np.float32), q, out)
+    times, pixels = stack.shape[0], math.prod(stack.shape[1:])
+    flat = np.ascontiguousarray(stack, dtype=np.float32).reshape(times, pixels)
+    _quantiles(flat, _sorting_network(times), q, out.reshape(len(q), pixels, copy=False))
     return out
 
 
@@ -119,6 +149,30 @@ def nearest_look(seen: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDAr
         index[better] = t
         least[better] = apart
     return index
+
+
+def peak_days(values: NDArray[np.float32], days: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Day on which a series is greatest.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (time, y, x)
+        NaN = not seen.
+    days : ndarray of float64, shape (time,)
+        Of each look, in any order.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        The earliest of equals; NaN where nothing was seen.
+    """
+    day = np.full(values.shape[1:], np.nan, dtype=np.float32)
+    greatest = np.full(values.shape[1:], -np.inf, dtype=np.float32)
+    for t in np.argsort(days, kind="stable"):
+        higher = values[t] > greatest
+        day[higher] = days[t]
+        greatest[higher] = values[t][higher]
+    return day
 
 
 @njit(nogil=True)

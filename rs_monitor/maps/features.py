@@ -1,88 +1,213 @@
-"""What a season looks like: per-pixel statistics that a classifier reads."""
+"""What a scene, a season or some years look like: per-pixel statistics that a classifier reads."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from rs_monitor.imagery.composites import day_numbers, only_clear
-from rs_monitor.kernels.series import time_quantiles
-from rs_monitor.lazy import reduce_time
-from rs_monitor.maps.indices import mndwi, ndbi, ndvi
+from rs_monitor.errors import ConfigError, GridMismatch, NoObservations, QuantityError
+from rs_monitor.imagery.composites import day_numbers
+from rs_monitor.lazy import SPACE, reduce_time
+from rs_monitor.maps.baseline import day_number
+from rs_monitor.maps.feature_spec import SEASON, FeatureSpec, quantile_name
+from rs_monitor.maps.period_statistics import (
+    YEAR_DAYS,
+    Calendar,
+    hidden_names,
+    min_looks,
+    statistics_of_block,
+)
+from rs_monitor.maps.spectral_catalogue import require_reflectance
+from rs_monitor.maps.texture import texture
 
-BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
-"""Bands the features are made of."""
-
-BAND_QUANTILES = (0.25, 0.5, 0.75)
-INDEX_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-THIRDS = 3
+BANDS = SEASON.bands
+"""Bands the features of a season are made of."""
 
 
 def feature_names() -> tuple[str, ...]:
-    """Names of the features, in the order of :func:`season_features`."""
-    bands = [f"{band}_p{round(100 * q)}" for band in BANDS for q in BAND_QUANTILES]
-    indices = [
-        f"{index}_p{round(100 * q)}" for index in ("ndvi", "mndwi", "ndbi") for q in INDEX_QUANTILES
-    ]
-    thirds = [f"ndvi_third{k + 1}" for k in range(THIRDS)]
-    return (*bands, *indices, *thirds)
+    """Names of the features of a season."""
+    return SEASON.names
 
 
 def season_features(
-    reflectance: xr.Dataset, clear: xr.DataArray, *, start: dt.date, end: dt.date
+    reflectance: xr.Dataset,
+    clear: xr.DataArray,
+    *,
+    start: dt.date,
+    end: dt.date,
+    spec: FeatureSpec = SEASON,
+    terrain: xr.Dataset | None = None,
 ) -> xr.DataArray:
-    """Seasonal statistics of bands and indices from the clear looks of one period.
+    """Statistics of bands and indices from the clear looks of one period.
 
     Parameters
     ----------
     reflectance : Dataset of float32
-        Bands of ``BANDS``; time, y, x; 0-1, NaN = not seen.
+        ``spec.required_bands``; time, y, x; 0-1, NaN = not seen. One look, a season or years.
     clear : DataArray of bool
-        Same dimensions.
+        Same dimensions; True = usable look at the ground.
     start, end : date
-        The period, cut into thirds.
+        The period, both days included. Parts of it and days of peaks are counted from ``start``.
+    spec : FeatureSpec
+        Which features.
+    terrain : Dataset of float32, optional
+        ``spec.terrain``; y, x on the same grid; as :mod:`rs_monitor.maps.terrain` makes them.
 
     Returns
     -------
     DataArray of float32
-        feature, y, x; named by :func:`feature_names`; NaN = missing.
+        feature, y, x; named ``spec.names``; NaN = missing: nothing clear in the period or the
+        part, too few looks for a harmonic model, a window that shows nothing.
+
+    Raises
+    ------
+    ConfigError
+        If bands or terrain that the features need are missing, or the period ends before it
+        starts or is shorter than the year that harmonics describe.
+    QuantityError
+        If the cube holds raw numbers, or the mask is not bool.
+    NoObservations
+        If there are too few looks for the harmonics, wherever the clouds were.
+    GridMismatch
+        If mask or terrain lie on another grid.
+        All before a pixel is read.
+
+    Notes
+    -----
+    Looks of one pixel are taken together whatever their order; a look that is not clear counts as
+    one that never was. Of one look all quantiles are its value.
     """
-    series = [only_clear(reflectance[band], clear) for band in BANDS]
-    indices = [only_clear(index(reflectance), clear) for index in (ndvi, mndwi, ndbi)]
-    parts = [_quantiles(band, BAND_QUANTILES) for band in series]
-    parts += [_quantiles(index, INDEX_QUANTILES) for index in indices]
-    parts.append(_third_medians(indices[0], start, end))
-    stacked = xr.concat(parts, dim="feature", coords="minimal", compat="override", join="override")
-    stacked = stacked.assign_coords(feature=list(feature_names()))
-    stacked.name = "features"
-    stacked.attrs = {"long_name": "seasonal features", "units": "1", "method": "quantiles"}
-    return stacked
+    require_reflectance(reflectance, spec.required_bands, what="features")
+    _require_mask(clear)
+    days = day_numbers(reflectance["time"].values, start)
+    _require_period(spec, start, end, len(days))
+    ground = _terrain_layers(reflectance, spec, terrain)
+    calendar = Calendar(days, int(day_number(start)), _span(start, end))
+    layers = _time_layers(reflectance, clear, spec, calendar)
+    return _joined([layers, *_texture_layers(layers, spec), *ground], spec)
 
 
-def _quantiles(values: xr.DataArray, fractions: Sequence[float]) -> xr.DataArray:
-    q = np.array(fractions)
+def _span(start: dt.date, end: dt.date) -> int:
+    return (end - start).days + 1
 
-    def reduce(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-        return time_quantiles(stack, q)
 
-    labels = ("feature", list(range(len(fractions))))
+def _require_mask(clear: xr.DataArray) -> None:
+    if clear.dtype != bool:
+        raise QuantityError(
+            f"got a mask of {clear.dtype}; needed bool, as a missing value would count as clear; "
+            "fill it with False"
+        )
+
+
+def _require_period(spec: FeatureSpec, start: dt.date, end: dt.date, looks: int) -> None:
+    if end < start:
+        raise ConfigError("features", [f"got a period from {start} to {end}; turn it round"])
+    if not spec.harmonics_of:
+        return
+    needed = min_looks(spec)
+    if looks < needed:
+        raise NoObservations(
+            f"got {looks} looks; needed at least {needed} for harmonics of order "
+            f"{spec.harmonic_order}; load more images, or choose features of a season or scene"
+        )
+    if _span(start, end) < int(YEAR_DAYS):
+        raise ConfigError(
+            "features",
+            [
+                f"got a period of {_span(start, end)} days; needed a whole year for harmonics; "
+                "choose a longer period, or features of a season"
+            ],
+        )
+
+
+def _time_layers(
+    reflectance: xr.Dataset, clear: xr.DataArray, spec: FeatureSpec, calendar: Calendar
+) -> xr.DataArray:
+    """Layers that each pixel's own looks give, in one pass over the blocks."""
+    bands = spec.required_bands
+    function = partial(statistics_of_block, bands=bands, spec=spec, calendar=calendar)
     return reduce_time(
-        reduce, values, dtype=np.float32, name=str(values.name), attrs={}, layers=labels
+        function,
+        *(reflectance[band] for band in bands),
+        clear,
+        dtype=np.float32,
+        name="features",
+        attrs={},
+        layers=("feature", [*spec.time_names(), *hidden_names(spec)]),
     )
 
 
-def _third_medians(values: xr.DataArray, start: dt.date, end: dt.date) -> xr.DataArray:
-    days = day_numbers(values["time"].values, start)
-    length = (end - start).days + 1
-    third = np.minimum(days * THIRDS // length, THIRDS - 1)
+def _texture_layers(layers: xr.DataArray, spec: FeatureSpec) -> list[xr.DataArray]:
+    measures, made = spec.texture_measures, []
+    for series in spec.texture_of:
+        median = layers.sel(feature=quantile_name(series, 0.5), drop=True)
+        for edge in spec.texture_windows_px:
+            found = texture(median, window_px=edge, measures=measures, step=spec.texture_step)
+            made.append(found.rename(measure="feature"))
+    return made
 
-    def reduce(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-        half = np.array([0.5])
-        return np.concatenate([time_quantiles(stack[third == k], half) for k in range(THIRDS)])
 
-    labels = ("feature", list(range(THIRDS)))
-    return reduce_time(reduce, values, dtype=np.float32, name="thirds", attrs={}, layers=labels)
+def _terrain_layers(
+    reflectance: xr.Dataset, spec: FeatureSpec, terrain: xr.Dataset | None
+) -> list[xr.DataArray]:
+    if not spec.terrain:
+        return []
+    have = () if terrain is None else tuple(map(str, terrain.data_vars))
+    lacking = [name for name in spec.terrain if name not in have]
+    if terrain is None or lacking:
+        raise ConfigError(
+            "features",
+            [
+                f"got terrain of {', '.join(have) or 'nothing'}; needed {', '.join(lacking)}; "
+                "compute it from a DEM on the zone's grid, or choose features without terrain"
+            ],
+        )
+    return [_on_grid(terrain[name], reflectance) for name in spec.terrain]
+
+
+def _on_grid(layer: xr.DataArray, reflectance: xr.Dataset) -> xr.DataArray:
+    same = layer.dims == SPACE and all(
+        np.array_equal(layer[dim].values, reflectance[dim].values) for dim in SPACE
+    )
+    if not same:
+        raise GridMismatch(
+            f"got terrain {layer.name!r} on another grid than the bands; needed the same rows and "
+            "columns; load the DEM on the zone's grid"
+        )
+    return layer.astype(np.float32).expand_dims(feature=[str(layer.name)])
+
+
+def _joined(parts: list[xr.DataArray], spec: FeatureSpec) -> xr.DataArray:
+    """One array in the order of the names, without the layers that only served others."""
+    whole = parts[0]
+    if hidden_names(spec):
+        whole = whole.isel(feature=slice(len(spec.time_names())))
+    if len(parts) > 1:
+        whole = xr.concat(
+            [whole, *parts[1:]], dim="feature", coords="minimal", compat="override", join="override"
+        )
+    whole = whole.assign_coords(feature=list(spec.names))
+    whole.name = "features"
+    whole.attrs = _attrs(spec)
+    return whole
+
+
+def _attrs(spec: FeatureSpec) -> dict[str, str]:
+    units = set(spec.units)
+    given = {"units": "1"} if units == {"1"} else {"feature_units": " ".join(spec.units)}
+    parts = {
+        "quantiles": spec.band_quantiles or spec.index_quantiles,
+        "harmonics": spec.harmonics_of,
+        "texture": spec.texture_of,
+        "terrain": spec.terrain,
+    }
+    method = ", ".join(name for name, used in parts.items() if used)
+    kind = {
+        "scene": "features of a scene",
+        "season": "seasonal features",
+        "years": "features of years",
+    }
+    return {"long_name": kind[spec.period], **given, "method": method}

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from rs_monitor.lazy import map_pixels
 
 
-def _normalised_difference(
+def normalised_difference(
     one: NDArray[np.float32], other: NDArray[np.float32]
 ) -> NDArray[np.float32]:
+    """Difference of two bands over their sum, -1 to 1; NaN where the sum is not positive."""
     total = one + other
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (one - other) / total
@@ -32,7 +33,7 @@ def ndvi(reflectance: xr.Dataset) -> xr.DataArray:
         -1 to 1; NaN where a band is NaN or both are zero.
     """
     return map_pixels(
-        _normalised_difference,
+        normalised_difference,
         reflectance["nir"],
         reflectance["red"],
         dtype=np.float32,
@@ -47,7 +48,7 @@ def mndwi(reflectance: xr.Dataset) -> xr.DataArray:
     Bands ``green`` and ``swir16``; doi:10.1080/01431160600589179. See :func:`ndvi` for the rest.
     """
     return map_pixels(
-        _normalised_difference,
+        normalised_difference,
         reflectance["green"],
         reflectance["swir16"],
         dtype=np.float32,
@@ -62,7 +63,7 @@ def ndbi(reflectance: xr.Dataset) -> xr.DataArray:
     Bands ``swir16`` and ``nir``; doi:10.1080/01431160304987. See :func:`ndvi` for the rest.
     """
     return map_pixels(
-        _normalised_difference,
+        normalised_difference,
         reflectance["swir16"],
         reflectance["nir"],
         dtype=np.float32,

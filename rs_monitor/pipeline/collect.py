@@ -15,7 +15,14 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
-from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, LASTING_LOSS_STYLE, NODATA, ClassStyle
+from rs_monitor.codes import (
+    CHANGE_STYLE,
+    LAND_COVER_STYLE,
+    LASTING_LOSS_STYLE,
+    NODATA,
+    TRAINING_DOMAIN_STYLE,
+    ClassStyle,
+)
 from rs_monitor.config import DetectionRules
 from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.findings.decide import evaluate, propose
@@ -150,6 +157,11 @@ def _write_cover(folder: RunFolder, products: ZoneProducts, label: str) -> None:
     if name not in arrays:
         return
     _write(folder, products, name, arrays[name], [name], style=LAND_COVER_STYLE)
+    doubt = f"uncertainty_{label}"
+    _write(folder, products, f"land_cover_{doubt}", arrays[doubt], ["entropy", "margin"])
+    domain = f"training_domain_{label}"
+    if domain in arrays:
+        _write(folder, products, domain, arrays[domain], [domain], style=TRAINING_DOMAIN_STYLE)
     cycles = f"cycles_{label}"
     _write(folder, products, f"crop_{cycles}", arrays[cycles], [cycles], nodata=CYCLES_NOT_SEEN)
 

@@ -10,6 +10,7 @@ from typing import Literal
 import geopandas as gpd
 
 from rs_monitor.authority.layers import read_layer
+from rs_monitor.codes import LAND_COVER_STYLE
 from rs_monitor.config import (
     LayerSettings,
     Period,
@@ -24,7 +25,7 @@ from rs_monitor.imagery.harmonise import check_harmonisable, load_harmonisation
 from rs_monitor.imagery.levels import check_levels
 from rs_monitor.imagery.search import search
 from rs_monitor.imagery.seasons import check_season, pair_by_season
-from rs_monitor.maps.features import BANDS
+from rs_monitor.maps.model_store import StoredModel
 from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
 from rs_monitor.pipeline.identity import item_identity
 from rs_monitor.pipeline.rules import load_imagery_rules
@@ -32,17 +33,11 @@ from rs_monitor.pipeline.rules import load_imagery_rules
 LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
 LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
 Bounds = tuple[float, float, float, float]
+RULE_ROLES = ("detection", "findings", "imagery", "change", "terrain", "land_cover")
+"""Rule files of a run; those of acceptance belong to its claims."""
+
 DATE_PRECISION = "rs_monitor:datetime_precision"
 EARLIEST, LATEST = dt.date(1970, 1, 1), dt.date(2100, 12, 31)
-
-
-def require_bands(config: RunConfig) -> None:
-    """Refuse a job whose bands cannot carry the features of land cover."""
-    lacking = sorted(set(BANDS) - set(config.imagery.bands))
-    if config.land_cover is not None and lacking:
-        raise ConfigError(
-            config.name, [f"imagery.bands: land cover also needs {', '.join(lacking)}"]
-        )
 
 
 def read_zones(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
@@ -70,6 +65,23 @@ def read_authority(config: RunConfig, base: Path, data: Path | None) -> dict[str
         system = getattr(settings, "code_system", None)
         layers[kind] = read_layer(path, settings.layer, kind=kind, code_system=system)
     return layers
+
+
+def read_samples(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDataFrame | None:
+    """Read the table of samples a job trains on, if it names one."""
+    settings = None if config.land_cover is None else config.land_cover.table
+    if settings is None:
+        return None
+    key = "land_cover.table"
+    path = require_file(resolve_path(settings.path, base=base, data=data), f"{key}.path")
+    known = {style.name for style in LAND_COVER_STYLE.values()}
+    unknown = sorted(set(settings.covers.values()) - known)
+    if unknown:
+        raise ConfigError(
+            config.name,
+            [f"{key}.covers: no class {', '.join(unknown)}; give of {', '.join(sorted(known))}"],
+        )
+    return gpd.read_file(path, layer=settings.layer)
 
 
 def search_period(
@@ -146,9 +158,11 @@ def input_digests(
     zones: gpd.GeoDataFrame | None,
     layers: Mapping[str, gpd.GeoDataFrame],
     dem: Path | tuple[SceneItem, ...] | None,
+    model: StoredModel | None,
+    samples: gpd.GeoDataFrame | None,
     base: Path,
 ) -> dict[str, str]:
-    """Digest of every rule file, vector layer and DEM of a job."""
+    """Digest of every rule file, vector layer, DEM and model of a job."""
     digests = {f"layer:{kind}": table_digest(frame, frame.crs) for kind, frame in layers.items()}
     if zones is not None:
         digests["layer:zones"] = table_digest(zones, zones.crs)
@@ -158,7 +172,11 @@ def input_digests(
         digests["dem"] = fingerprint([item_identity(item) for item in dem])
     if config.imagery.harmonise != "none":
         digests["harmonisation"] = fingerprint(load_harmonisation().model_dump(mode="json"))
-    for role in ("detection", "findings", "imagery", "change", "terrain"):
+    if samples is not None:
+        digests["layer:samples"] = table_digest(samples, samples.crs)
+    if model is not None:
+        digests["model"] = fingerprint(model.card)
+    for role in RULE_ROLES:
         digests[f"rules:{role}"] = file_sha256(find_rules(getattr(config.rules, role), base))
     return digests
 

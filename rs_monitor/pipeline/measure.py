@@ -9,47 +9,45 @@ from typing import Any
 
 import dask.config
 import numpy as np
-from numpy.typing import NDArray
 
-from rs_monitor.codes import CodeSystem
-from rs_monitor.config import LandCoverSettings, Model, Posterior, TwoDate
+from rs_monitor.config import Model, Posterior, TwoDate
 from rs_monitor.errors import NoObservations, QuantityError
 from rs_monitor.grid import Block, widen
-from rs_monitor.maps.features import feature_names
-from rs_monitor.maps.land_cover import (
-    ForestModel,
-    Samples,
-    model_arrays,
-    pool_samples,
-    survey_labels,
-    train_forest,
-)
+from rs_monitor.maps.land_cover import LandCoverModel
+from rs_monitor.maps.model_arrays import arrays_of
 from rs_monitor.maps.two_date import TwoDateFit, fit_two_date
 from rs_monitor.outputs.digest import array_digest, fingerprint
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
 from rs_monitor.pipeline.judge import Inspected
-from rs_monitor.pipeline.plan import Plan, ZonePlan
+from rs_monitor.pipeline.plan import ZonePlan
 from rs_monitor.pipeline.tasks import (
     APPLY,
     ApplyTask,
     ObserveTask,
-    SampleTask,
     apply_block,
     observe_block,
-    sample_block,
 )
+from rs_monitor.pipeline.training import teach
 from rs_monitor.pipeline.work import Work, block_task, values_of
-from rs_monitor.pipeline.zone_pair import OBSERVE, ZonePair
+from rs_monitor.pipeline.zone_pair import OBSERVE, PERIODS, ZonePair
 
 Observed = Mapping[str, Mapping[Block, str]]
 """Blocks that could be read, by zone, each with the fingerprint it was stored under."""
 
 
-def observe(work: Work, scenes: Mapping[str, Inspected]) -> Observed:
-    """Read every block of every zone; name the blocks that could not be read."""
+def observe(
+    work: Work, scenes: Mapping[str, Inspected], labels: tuple[str, ...] = PERIODS
+) -> Observed:
+    """Read every block of every zone in some periods; name the blocks that could not be read.
+
+    Raises
+    ------
+    NoObservations
+        If none of them could be read.
+    """
     config = work.plan.config
     tasks = [
-        _observe_task(work, zone, block, scenes.get(zone.zone_id, Inspected()))
+        _observe_task(work, zone, block, scenes.get(zone.zone_id, Inspected()), labels)
         for zone in work.plan.zones
         for block in zone.blocks
     ]
@@ -64,12 +62,21 @@ def observe(work: Work, scenes: Mapping[str, Inspected]) -> Observed:
         else:
             work.ledger.note(outcome.value, OBSERVE)
             usable[task.at.zone_id][task.at.block] = outcome.value.mark
+    if not any(usable.values()):
+        failures = work.ledger.failures
+        raise NoObservations(
+            f"got no readable block ({len(failures)} failures, the first: "
+            f"{failures[0][2] if failures else 'none'}); needed at least one; "
+            "check that the imagery can be reached"
+        )
     return usable
 
 
-def _observe_task(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) -> ObserveTask:
+def _observe_task(
+    work: Work, zone: ZonePlan, block: Block, scenes: Inspected, labels: tuple[str, ...]
+) -> ObserveTask:
     config = work.plan.config
-    mark = _observe_print(work, zone, block, scenes)
+    mark = _observe_print(work, zone, block, scenes, labels)
     return ObserveTask(
         at=block_task(work, zone, block, fingerprint=mark),
         before=zone.before,
@@ -78,15 +85,19 @@ def _observe_task(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) -
         periods=config.periods,
         rules=work.rules,
         skip_broken=config.on_failure == "record",
-        with_features=config.land_cover is not None,
+        features=work.plan.features,
+        labels=labels,
     )
 
 
-def _observe_print(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) -> str:
+def _observe_print(
+    work: Work, zone: ZonePlan, block: Block, scenes: Inspected, labels: tuple[str, ...]
+) -> str:
     config = work.plan.config
     return fingerprint(
         {
             "stage": OBSERVE,
+            "labels": list(labels),
             "code": code_hash(),
             "grid": grid_record(zone.geobox),
             "block": block.name,
@@ -100,7 +111,7 @@ def _observe_print(work: Work, zone: ZonePlan, block: Block, scenes: Inspected) 
             "imagery_rules": work.imagery_rules.model_dump(mode="json"),
             "shifts": {item: list(shift) for item, shift in scenes.applied.items()},
             "light": scenes.light_record,
-            "features": config.land_cover is not None,
+            "features": plain(work.plan.features),
             "dem": work.plan.inputs.get("dem"),
             "harmonisation": work.plan.inputs.get("harmonisation"),
         }
@@ -112,7 +123,7 @@ class Fitted:
     """Parameters of one zone that tiles apply; without ``two_date`` posteriors are compared."""
 
     two_date: TwoDateFit | None
-    model: ForestModel | None
+    model: LandCoverModel | None
     probability_limit: float
 
     @cached_property
@@ -123,7 +134,7 @@ class Fitted:
         else:
             table = {**self.two_date.attrs, "fit": fingerprint(plain(self.two_date))}
         if self.model is not None:
-            arrays = model_arrays(self.model)
+            arrays = arrays_of(self.model)
             table["model"] = fingerprint({k: array_digest(v) for k, v in arrays.items()})
             table["classes"] = list(self.model.classes)
         return table
@@ -145,7 +156,7 @@ def plain(value: Any) -> Any:
 def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
     """Fit what needs the statistics of whole zones, in one place and in grid order."""
     config = work.plan.config
-    model = None if config.land_cover is None else _train(work, usable, config.land_cover)
+    model = _model(work, usable)
     fitted = {}
     for zone in work.plan.zones:
         blocks = usable[zone.zone_id]
@@ -161,6 +172,19 @@ def fit(work: Work, usable: Observed) -> dict[str, Fitted]:
         fitted[zone.zone_id] = Fitted(two_date, model, work.rules.change_probability)
         work.ledger.fitted[zone.zone_id] = fitted[zone.zone_id].record
     return fitted
+
+
+def _model(work: Work, usable: Observed) -> LandCoverModel | None:
+    """The classifier of land cover: the stored one, or trained here; None where none is asked."""
+    plan, settings = work.plan, work.plan.config.land_cover
+    if settings is None:
+        return None
+    if plan.model is not None:
+        work.ledger.land_cover = {"source": "model", **plan.model.record}
+        return plan.model.model
+    taught = teach(work, usable, settings)
+    work.ledger.land_cover = taught.record
+    return taught.model
 
 
 def _fit(work: Work, zone: ZonePlan, blocks: Mapping[Block, str]) -> TwoDateFit:
@@ -185,40 +209,6 @@ def zone_pair(work: Work, zone: ZonePlan, blocks: Mapping[Block, str]) -> ZonePa
     """Where the composites of a zone lie."""
     bands = tuple(work.plan.config.imagery.bands)
     return ZonePair(work.store, zone.zone_id, zone.geobox, blocks, bands)
-
-
-def _train(work: Work, usable: Observed, settings: LandCoverSettings) -> ForestModel:
-    tasks = []
-    for zone in work.plan.zones:
-        labels = _zone_labels(work.plan, zone)
-        tasks += [
-            SampleTask(
-                at=block_task(work, zone, block, observed=mark),
-                labels=labels[block.window],
-                per_class=settings.samples_per_class,
-                seed=settings.seed,
-            )
-            for block, mark in usable[zone.zone_id].items()
-        ]
-    parts: list[Samples] = values_of(work.stage("sample", sample_block, tasks))
-    pooled = pool_samples(parts, settings.samples_per_class)
-    work.progress("train", 0, 1)
-    model = train_forest(pooled, feature_names(), trees=settings.trees, seed=settings.seed)
-    work.progress("train", 1, 1)
-    return model
-
-
-def _zone_labels(plan: Plan, zone: ZonePlan) -> NDArray[np.uint8]:
-    settings = plan.config.authority.land
-    if settings is None:
-        raise ValueError("training on the survey needs [authority.land]")
-    survey = plan.layers["land"].to_crs(str(zone.geobox.crs))
-    return survey_labels(
-        list(survey.geometry),
-        list(survey["land_code"].astype(str)),
-        zone.geobox,
-        system=CodeSystem(settings.code_system),
-    )
 
 
 def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[ApplyTask]:
@@ -249,6 +239,7 @@ def _apply_task(
         at=block_task(work, zone, block, fingerprint=mark, observed=blocks[block]),
         rules=work.rules,
         model=fitted.model,
+        features=() if work.plan.features is None else work.plan.features.names,
         two_date=fitted.two_date,
         pair=zone_pair(work, zone, near),
     )

@@ -22,7 +22,15 @@ from rs_monitor.config import (
 from rs_monitor.errors import ConfigError, NoObservations, UnsuitableCRS
 from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
 from rs_monitor.imagery.catalog import Refusal, SceneItem
+from rs_monitor.maps.feature_spec import FeatureSpec
+from rs_monitor.maps.model_store import StoredModel
 from rs_monitor.outputs.digest import fingerprint
+from rs_monitor.pipeline.classifier import (
+    features_of,
+    model_warnings,
+    require_imagery,
+    stored_model,
+)
 from rs_monitor.pipeline.identity import grid_record, identity_of, item_identity
 from rs_monitor.pipeline.inputs import (
     delivered_crs,
@@ -31,8 +39,8 @@ from rs_monitor.pipeline.inputs import (
     missing_products,
     product_warnings,
     read_authority,
+    read_samples,
     read_zones,
-    require_bands,
     search_period,
     season_warnings,
 )
@@ -93,8 +101,12 @@ class Plan:
         Remediation zones as delivered.
     dem : Path or tuple of SceneItem, optional
         Where elevation comes from.
+    model : StoredModel, optional
+        Classifier that the job names instead of training one.
+    samples : GeoDataFrame, optional
+        Table that the job trains on instead of a survey.
     inputs : mapping of str to str
-        Digest of every rule file, vector layer and DEM the job names.
+        Digest of every rule file, vector layer, DEM and model the job names.
     not_evaluated : tuple of (str, str)
         Products that cannot be made, and why.
     warnings : tuple of str
@@ -110,6 +122,8 @@ class Plan:
     vector_crs: str
     zone_layer: gpd.GeoDataFrame | None = None
     dem: Path | tuple[SceneItem, ...] | None = None
+    model: StoredModel | None = None
+    samples: gpd.GeoDataFrame | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     not_evaluated: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -124,6 +138,11 @@ class Plan:
                 "inputs": dict(self.inputs),
             }
         )
+
+    @property
+    def features(self) -> FeatureSpec | None:
+        """What the classifier of land cover reads; None without one."""
+        return features_of(self.config, self.model)
 
     def path(self, text: str) -> Path:
         """Resolve a path of the job file."""
@@ -202,9 +221,11 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
     NoObservations
         If a period has no usable scene at all.
     """
-    require_bands(config)
+    model = stored_model(config, base, data)
+    require_imagery(config, model)
     zones = read_zones(config, base, data)
     layers = read_authority(config, base, data)
+    samples = read_samples(config, base, data)
     bbox = None if zones is None else tuple(zones.to_crs("EPSG:4326").total_bounds)
     before = search_period(config, config.periods.before, bbox, base, data)
     after = search_period(config, config.periods.after, bbox, base, data)
@@ -229,11 +250,14 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         vector_crs=vector_crs or str(planned[0].geobox.crs),
         zone_layer=zones,
         dem=dem,
-        inputs=input_digests(config, zones, layers, dem, base),
+        model=model,
+        samples=samples,
+        inputs=input_digests(config, zones, layers, dem, model, samples, base),
         not_evaluated=tuple(missing_products(config)),
         warnings=(
             *season_warnings(config, base, before.items, after.items),
             *product_warnings(config, (*before.items, *after.items)),
+            *model_warnings(config, model, (*before.items, *after.items)),
         ),
     )
 

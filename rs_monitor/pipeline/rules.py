@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from rs_monitor.config import Model, find_rules, load_table
+from rs_monitor.config import DetectionRules, Model, find_rules, load_table
 from rs_monitor.findings.detectability import DetectabilityRules
 from rs_monitor.imagery.dark_levels import RadiometryRules
 from rs_monitor.imagery.registration import RegistrationRules
@@ -34,6 +34,17 @@ class ImageryRules(Model):
     registration: RegistrationRules
     detectability: DetectabilityRules
     season: SeasonRules
+
+
+def load_detection_rules(name_or_path: str, base: Path) -> DetectionRules:
+    """Read the thresholds of detection.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule file, or with every mistake in it.
+    """
+    return load_table(find_rules(name_or_path, base), DetectionRules)
 
 
 def load_change_rules(name_or_path: str, base: Path) -> ChangeRules:

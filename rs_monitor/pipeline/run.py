@@ -12,9 +12,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from rs_monitor.cluster import open_pool
-from rs_monitor.config import DetectionRules, find_rules, load_table
-from rs_monitor.errors import NoObservations
+from rs_monitor.config import find_rules
 from rs_monitor.findings.decide import missing_inputs
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.findings.statement import clean_statement
@@ -34,14 +32,15 @@ from rs_monitor.pipeline.collect import (
     zone_outlines,
     zone_patches,
 )
+from rs_monitor.pipeline.inputs import RULE_ROLES
 from rs_monitor.pipeline.inspect import RADIOMETRY, inspect
 from rs_monitor.pipeline.judge import Inspected
-from rs_monitor.pipeline.measure import Observed, apply, fit, observe
+from rs_monitor.pipeline.measure import apply, fit, observe
 from rs_monitor.pipeline.plan import Plan
-from rs_monitor.pipeline.rules import ImageryRules, load_change_rules, load_imagery_rules
+from rs_monitor.pipeline.rules import load_detection_rules, load_imagery_rules
 from rs_monitor.pipeline.slope_grades import write_slope_grades
 from rs_monitor.pipeline.tasks import ApplyTask
-from rs_monitor.pipeline.work import Ledger, Progress, Work
+from rs_monitor.pipeline.work import Ledger, Progress, pool_of, work_of
 from rs_monitor.register.store import Register
 
 log = logging.getLogger(__name__)
@@ -73,16 +72,11 @@ def silent(stage: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-def load_detection_rules(plan: Plan) -> DetectionRules:
-    """Thresholds of detection named by the job."""
-    return load_table(find_rules(plan.config.rules.detection, plan.base), DetectionRules)
-
-
 def open_run(plan: Plan, out: Path, config_text: str) -> RunFolder:
     """Create the run folder of a plan, or take up the one that is there."""
     paths = {
         f"{role}.toml": find_rules(getattr(plan.config.rules, role), plan.base)
-        for role in ("detection", "findings", "imagery", "change", "terrain")
+        for role in RULE_ROLES
     }
     folder = RunFolder.open(
         out,
@@ -151,10 +145,9 @@ def run(
     Register(register_path(plan, out)).require_ready(plan.vector_crs)
     with open_run(plan, out, config_text) as folder:
         ledger = Ledger()
-        imagery_rules = load_imagery_rules(plan.config.rules.imagery, plan.base)
-        computed = _compute(plan, folder, imagery_rules, progress, ledger)
+        computed = _compute(plan, folder, progress, ledger)
         products = _mosaics(plan, computed)
-        found = _collect(plan, folder, products, imagery_rules, progress)
+        found = _collect(plan, folder, products, progress)
         _record_ledger(folder, ledger)
         _state(plan, folder, found)
         _register(plan, folder, found, out)
@@ -183,29 +176,14 @@ class Computed:
 def _compute(
     plan: Plan,
     folder: RunFolder,
-    imagery_rules: ImageryRules,
     progress: Progress,
     ledger: Ledger,
 ) -> Computed:
-    cluster = plan.config.cluster
-    with open_pool(
-        cluster.kind,
-        workers=cluster.workers,
-        memory_gb=cluster.memory_gb,
-        address=cluster.address,
-    ) as pool:
+    with pool_of(plan) as pool:
         folder.set_cluster(**pool.shape())
-        rules = load_detection_rules(plan)
-        change_rules = load_change_rules(plan.config.rules.change, plan.base)
-        work = Work(plan, folder.blocks, pool, rules, imagery_rules, change_rules, progress, ledger)
+        work = work_of(plan, folder.blocks, pool, progress, ledger)
         scenes = inspect(work)
-        observed: Observed = observe(work, scenes)
-        if not any(observed.values()):
-            raise NoObservations(
-                f"got no readable block ({len(ledger.failures)} failures, the first: "
-                f"{ledger.failures[0][2] if ledger.failures else 'none'}); needed at least one; "
-                "check that the imagery can be reached"
-            )
+        observed = observe(work, scenes)
         return Computed(apply(work, observed, fit(work, observed)), scenes)
 
 
@@ -224,15 +202,16 @@ def _collect(
     plan: Plan,
     folder: RunFolder,
     products: list[ZoneProducts],
-    imagery_rules: ImageryRules,
     progress: Progress,
 ) -> Found:
-    rules = load_detection_rules(plan)
-    finding_rules = load_finding_rules(find_rules(plan.config.rules.findings, plan.base))
+    named = plan.config.rules
+    rules = load_detection_rules(named.detection, plan.base)
+    detectability = load_imagery_rules(named.imagery, plan.base).detectability
+    finding_rules = load_finding_rules(find_rules(named.findings, plan.base))
     patches, coverages = [], []
     for done, zone in enumerate(products, start=1):
         write_maps(folder, zone, plan)
-        patches.append(zone_patches(zone, plan, rules, imagery_rules.detectability))
+        patches.append(zone_patches(zone, plan, rules, detectability))
         coverages.append(zone_coverage(zone, rules, plan))
         progress("collect", done, len(products))
     write_slope_grades(folder, products, plan)
@@ -278,6 +257,8 @@ def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
         ledger.inspected,
         warnings=[f"zone {zone_id}: {text}" for zone_id, text in ledger.warnings],
     )
+    if ledger.land_cover:
+        folder.add_step("land_cover", ledger.land_cover)
     folder.add_step("read", {"healed": healed_reads(ledger.incidents)})
     for zone_id, fitted in ledger.fitted.items():
         folder.set_fitted(zone_id, fitted)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeVar
 
 import dask.config
 import numpy as np
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -32,23 +31,25 @@ from rs_monitor.imagery.incidents import ReadIncident, recorded_reads
 from rs_monitor.imagery.lost_looks import lost_looks
 from rs_monitor.kernels.series import crop_cycles
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
+from rs_monitor.kernels.uncertainty import entropy_and_margin
 from rs_monitor.lazy import reduce_time
 from rs_monitor.maps.change import change_mask, change_probability
-from rs_monitor.maps.features import feature_names, season_features
+from rs_monitor.maps.feature_spec import FeatureSpec
+from rs_monitor.maps.features import season_features
 from rs_monitor.maps.indices import ndvi
 from rs_monitor.maps.land_cover import (
-    ForestModel,
-    Samples,
+    LandCoverModel,
     class_probabilities,
-    draw_samples,
     most_probable,
+    training_domain,
 )
+from rs_monitor.maps.samples import DrawnPixels, draw_samples
 from rs_monitor.maps.terrain import slope
 from rs_monitor.maps.two_date import TwoDateFit, two_date_change
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, looks_at
 from rs_monitor.pipeline.relief import Ground
-from rs_monitor.pipeline.zone_pair import OBSERVE, ZonePair, observed_block
+from rs_monitor.pipeline.zone_pair import OBSERVE, PERIODS, ZonePair, observed_block
 
 APPLY = "apply"
 
@@ -129,7 +130,7 @@ def without_broken(task: Task, work: Callable[[Task], Arrays]) -> tuple[Arrays, 
 
 @dataclass(frozen=True)
 class ObserveTask:
-    """Read both periods of one block."""
+    """Read the periods of one block: both, or only the one that is learned from."""
 
     at: BlockTask
     before: tuple[SceneItem, ...]
@@ -138,16 +139,18 @@ class ObserveTask:
     periods: Periods
     rules: DetectionRules
     skip_broken: bool
-    with_features: bool
+    features: FeatureSpec | None
+    labels: tuple[str, ...] = PERIODS
 
     def without(self, item_id: str | None) -> Self | None:
         """The task without one item; None when a period would have no scene left."""
         before = tuple(item for item in self.before if item.id != item_id)
         after = tuple(item for item in self.after if item.id != item_id)
         dropped = len(before) + len(after) < len(self.before) + len(self.after)
-        if not dropped or not before or not after:
+        left = replace(self, before=before, after=after)
+        if not dropped or not all(getattr(left, label) for label in self.labels):
             return None
-        return replace(self, before=before, after=after)
+        return left
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def observe_block(task: ObserveTask) -> Receipt:
 
 def _observe(task: ObserveTask) -> Arrays:
     graph: dict[str, xr.DataArray] = {}
-    for label in ("before", "after"):
+    for label in task.labels:
         graph |= _period_graph(task, label)
     if task.reading.dem is not None:
         graph["slope_deg"] = _slope_graph(task)
@@ -227,9 +230,9 @@ def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
         f"middle_{label}": _shown(task, values, clear, period),
         f"last_{label}": last_look(clear, start=period.start),
     }
-    if task.with_features:
+    if task.features is not None:
         graph[f"features_{label}"] = season_features(
-            values, clear, start=period.start, end=period.end
+            values, clear, spec=task.features, start=period.start, end=period.end
         )
         graph[f"cycles_{label}"] = _cycles(values, clear, task.rules)
     return graph
@@ -240,7 +243,7 @@ def _shown(
 ) -> xr.DataArray:
     """Day of the look that a change is measured from: one look's, or the middle of all."""
     method = task.reading.imagery.composite
-    if task.with_features or method in {"median", "geomedian"}:
+    if task.features is not None or method in {"median", "geomedian"}:
         return middle_look(clear, start=period.start)
     return shown_look(
         values,
@@ -289,30 +292,28 @@ class SampleTask:
     at : BlockTask
     labels : ndarray of uint8
         Survey classes of the block.
-    per_class, seed : int
+    parcel : ndarray of int32
+        Parcels of the survey they come from.
+    pixels_per_parcel, seed : int
     """
 
     at: BlockTask
     labels: NDArray[np.uint8]
-    per_class: int
+    parcel: NDArray[np.int32]
+    pixels_per_parcel: int
     seed: int
 
 
-def sample_block(task: SampleTask) -> Samples:
+def sample_block(task: SampleTask) -> DrawnPixels:
     """Labelled pixels of one observed block, from the period the survey describes best."""
     return draw_samples(
         task.at.read()["features_before"],
         task.labels,
-        lattice_origin(task.at.geobox[task.at.block.window]),
-        per_class=task.per_class,
+        task.parcel,
+        task.at.geobox[task.at.block.window],
+        pixels_per_parcel=task.pixels_per_parcel,
         seed=task.seed,
     )
-
-
-def lattice_origin(geobox: GeoBox) -> tuple[int, int]:
-    """Row and column of a grid's corner in the pixel lattice of its CRS."""
-    a: Affine = geobox.affine
-    return round(-a.f / abs(a.e)) + 2**31, round(a.c / a.a) + 2**31
 
 
 @dataclass(frozen=True)
@@ -323,8 +324,10 @@ class ApplyTask:
     ----------
     at : BlockTask
     rules : DetectionRules
-    model : ForestModel, optional
+    model : LandCoverModel, optional
         Classifier of land cover.
+    features : tuple of str
+        Names of the feature layers of the observed block.
     two_date : TwoDateFit, optional
         Fitted change between the composites of ``pair``; without it class probabilities are
         compared.
@@ -333,7 +336,8 @@ class ApplyTask:
 
     at: BlockTask
     rules: DetectionRules
-    model: ForestModel | None
+    model: LandCoverModel | None
+    features: tuple[str, ...]
     two_date: TwoDateFit | None
     pair: ZonePair
 
@@ -351,7 +355,7 @@ def _apply(task: ApplyTask, arrays: Arrays) -> Arrays:
     maps: dict[str, NDArray[Any]] = {}
     seen = np.minimum(arrays["looks_before"], arrays["looks_after"]) >= task.rules.min_looks
     if task.model is not None:
-        maps |= _cover_maps(task.model, arrays)
+        maps |= _cover_maps(task.model, task.features, arrays)
     if task.two_date is None:
         magnitude = maps["probability"]
         maps["change"] = change_mask(magnitude, task.rules.change_probability, seen)
@@ -375,8 +379,9 @@ def _unseen(part: NDArray[Any]) -> Any:
     return part.dtype.type(np.nan if part.dtype.kind == "f" else NODATA)
 
 
-def _cover_maps(model: ForestModel, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    names = feature_names()
+def _cover_maps(
+    model: LandCoverModel, names: Sequence[str], arrays: Arrays
+) -> dict[str, NDArray[Any]]:
     before = class_probabilities(model, arrays["features_before"], names)
     after = class_probabilities(model, arrays["features_after"], names)
     maps: dict[str, NDArray[Any]] = {}
@@ -384,5 +389,8 @@ def _cover_maps(model: ForestModel, arrays: Arrays) -> dict[str, NDArray[Any]]:
         cover, confidence = most_probable(proba, model.classes)
         maps[f"land_cover_{label}"] = cover
         maps[f"confidence_{label}"] = confidence
+        maps[f"uncertainty_{label}"] = entropy_and_margin(proba)
+        if model.domain is not None:
+            maps[f"training_domain_{label}"] = training_domain(model, arrays[f"features_{label}"])
     maps["probability"] = change_probability(before, after, model.classes)
     return maps

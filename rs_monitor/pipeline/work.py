@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from rs_monitor.cluster import Outcome, Pool, run_tasks
+from rs_monitor.cluster import Outcome, Pool, open_pool, run_tasks
 from rs_monitor.config import DetectionRules
 from rs_monitor.grid import Block
 from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.maps.change_rules import ChangeRules
+from rs_monitor.maps.land_cover_rules import LandCoverRules, load_land_cover_rules
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, Shifts
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.relief import LightFits
-from rs_monitor.pipeline.rules import ImageryRules
+from rs_monitor.pipeline.rules import (
+    ImageryRules,
+    load_change_rules,
+    load_detection_rules,
+    load_imagery_rules,
+)
 from rs_monitor.pipeline.tasks import BlockTask, Receipt
 
 T = TypeVar("T")
@@ -46,6 +53,8 @@ class Ledger:
         What the scenes of each zone are like, for the manifest.
     warnings : list of (str, str)
         Zone, and what a user should know of its scenes.
+    land_cover : dict
+        What the classifier was trained on, or the stored model's card, for the manifest.
     incidents : list of ReadIncident
         Reads that succeeded only when they were repeated.
     """
@@ -56,6 +65,7 @@ class Ledger:
     fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
     inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[tuple[str, str]] = field(default_factory=list)
+    land_cover: dict[str, Any] = field(default_factory=dict)
     incidents: list[ReadIncident] = field(default_factory=list)
 
     def note(self, receipt: Receipt, stage: str, *, inspecting: bool = False) -> None:
@@ -87,6 +97,7 @@ class Work:
     rules : DetectionRules
     imagery_rules : ImageryRules
     change_rules : ChangeRules
+    land_cover_rules : LandCoverRules
     progress : Progress
     ledger : Ledger
     """
@@ -97,6 +108,7 @@ class Work:
     rules: DetectionRules
     imagery_rules: ImageryRules
     change_rules: ChangeRules
+    land_cover_rules: LandCoverRules
     progress: Progress
     ledger: Ledger
 
@@ -124,6 +136,33 @@ class Work:
             self.progress(name, done, len(tasks))
 
         return run_tasks(self.pool, function, tasks, tick)
+
+
+def pool_of(plan: Plan) -> AbstractContextManager[Pool]:
+    """Open the place where the tasks of a job run."""
+    cluster = plan.config.cluster
+    return open_pool(
+        cluster.kind,
+        workers=cluster.workers,
+        memory_gb=cluster.memory_gb,
+        address=cluster.address,
+    )
+
+
+def work_of(plan: Plan, store: BlockStore, pool: Pool, progress: Progress, ledger: Ledger) -> Work:
+    """Read the rules a job names, and share them."""
+    named, base = plan.config.rules, plan.base
+    return Work(
+        plan=plan,
+        store=store,
+        pool=pool,
+        rules=load_detection_rules(named.detection, base),
+        imagery_rules=load_imagery_rules(named.imagery, base),
+        change_rules=load_change_rules(named.change, base),
+        land_cover_rules=load_land_cover_rules(named.land_cover, base),
+        progress=progress,
+        ledger=ledger,
+    )
 
 
 def block_task(

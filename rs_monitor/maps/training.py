@@ -1,0 +1,135 @@
+"""From labelled samples to a model: which classes can be learned, trees and domain as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_monitor.errors import NoObservations
+from rs_monitor.maps.applicability import OutsideRules, fit_domain
+from rs_monitor.maps.classifier import LandCoverClassifier
+from rs_monitor.maps.flatten import flatten, flatten_boosting
+from rs_monitor.maps.land_cover import LandCoverModel
+from rs_monitor.maps.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """Samples of the classes that can be learned.
+
+    Attributes
+    ----------
+    samples : Samples
+    not_learned : dict of int to int
+        Classes with too few pixels, and how many they have.
+    """
+
+    samples: Samples
+    not_learned: dict[int, int]
+
+
+def learnable(samples: Samples, *, min_samples: int) -> Learnable:
+    """Leave out classes with too few pixels.
+
+    Parameters
+    ----------
+    samples : Samples
+    min_samples : int
+        Pixels that a class needs.
+
+    Raises
+    ------
+    NoObservations
+        If fewer than two classes remain.
+    """
+    values, counts = np.unique(samples.labels, return_counts=True)
+    enough = counts >= min_samples
+    if enough.sum() < 2:
+        raise NoObservations(
+            f"got {enough.sum()} classes with at least {min_samples} clean pixels; needed two; "
+            "give a survey layer with larger parcels or more scenes"
+        )
+    few = zip(values[~enough].tolist(), counts[~enough].tolist(), strict=True)
+    kept = np.isin(samples.labels, values[enough])
+    return Learnable(samples if kept.all() else samples.select(kept), dict(few))
+
+
+def groups_for_folds(samples: Samples, folds: int) -> NDArray[np.int64]:
+    """What folds must not tear apart: spatial blocks, as far as every class lies in enough of them.
+
+    Parameters
+    ----------
+    samples : Samples
+    folds : int
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The spatial block; of a class in fewer blocks than folds the parcel, and of one with fewer
+        parcels the pixel. What such a class is said to be worth is too kind; it has too few
+        parcels to be assessed anyway.
+    """
+    levels = np.zeros(len(samples.labels), dtype=np.int64)
+    groups = samples.block.copy()
+    finer = (samples.parcel, np.arange(len(levels)))
+    for level, ids in enumerate(finer, start=1):
+        for value in np.unique(samples.labels):
+            rows = samples.labels == value
+            if len(np.unique(groups[rows])) < folds:
+                groups[rows], levels[rows] = ids[rows], level
+    _, numbers = np.unique(np.stack([levels, groups]), axis=1, return_inverse=True)
+    return np.asarray(numbers.reshape(-1), dtype=np.int64)
+
+
+def fit_grouped(classifier: LandCoverClassifier, samples: Samples) -> LandCoverClassifier:
+    """Fit a classifier whose calibration keeps spatial blocks together."""
+    groups = groups_for_folds(samples, classifier.folds)
+    return classifier.fit(samples.features, samples.labels, groups=groups)
+
+
+def train_model(
+    samples: Samples,
+    features: tuple[str, ...],
+    classifier: LandCoverClassifier,
+    *,
+    outside: OutsideRules,
+    seed: int,
+) -> LandCoverModel:
+    """Fit a classifier and keep it as plain arrays.
+
+    Parameters
+    ----------
+    samples : Samples
+        Of classes that can be learned.
+    features : tuple of str
+        Names of the feature columns.
+    classifier : LandCoverClassifier
+        Unfitted.
+    outside : OutsideRules
+        How the domain of the training data is drawn.
+    seed : int
+        Of its folds.
+
+    Returns
+    -------
+    LandCoverModel
+    """
+    fitted = fit_grouped(classifier, samples)
+    domain = fit_domain(
+        samples.features,
+        samples.labels,
+        groups_for_folds(samples, outside.folds),
+        fitted.feature_importances_,
+        rules=outside,
+        seed=seed,
+    )
+    flat = flatten if fitted.kind == "forest" else flatten_boosting
+    return LandCoverModel(
+        trees=flat(fitted.trees_),
+        classes=tuple(int(value) for value in fitted.classes_),
+        features=features,
+        calibrator=fitted.calibrator_,
+        domain=domain,
+    )

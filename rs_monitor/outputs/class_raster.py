@@ -1,0 +1,98 @@
+"""Class rasters read window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rs_monitor.errors import MissingCRS, QuantityError, ReadError
+from rs_monitor.grid import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRaster:
+    """An open class raster.
+
+    Attributes
+    ----------
+    path : Path
+    geobox : GeoBox
+        Grid and CRS.
+    names : mapping of int to str
+        Names of the classes, as far as the file tells.
+    """
+
+    path: Path
+    geobox: GeoBox
+    names: Mapping[int, str]
+    _source: rasterio.DatasetReader
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Classes of a window, uint8, (rows, columns).
+
+        Raises
+        ------
+        ReadError
+            If the file is damaged.
+        """
+        rows, cols = window
+        try:
+            return np.asarray(
+                self._source.read(1, window=((rows.start, rows.stop), (cols.start, cols.stop)))
+            )
+        except rasterio.errors.RasterioError as error:
+            raise ReadError(
+                f"{self.path.name}: got {error}; needed a readable raster; restore the file"
+            ) from error
+
+
+@contextmanager
+def open_classes(path: Path) -> Iterator[ClassRaster]:
+    """Open a class raster: one band of uint8, 0 = nodata.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened.
+    MissingCRS, QuantityError
+        Without a CRS; if it is no class raster.
+    """
+    try:
+        source = rasterio.open(path)
+    except rasterio.errors.RasterioError as error:
+        raise ReadError(
+            f"{path}: got {error}; needed a class raster; name one of the run's maps"
+        ) from error
+    with source:
+        _require_classes(path, source)
+        geobox = GeoBox((source.height, source.width), source.transform, source.crs)
+        yield ClassRaster(path, geobox, _class_names(path, source.tags()), source)
+
+
+def _require_classes(path: Path, source: rasterio.DatasetReader) -> None:
+    if source.crs is None:
+        raise MissingCRS(f"{path.name}: got no CRS; needed the CRS of the map; assign it")
+    if source.count != 1 or source.dtypes[0] != "uint8" or source.nodata not in (0, None):
+        raise QuantityError(
+            f"{path.name}: got {source.count} bands of {source.dtypes[0]} with nodata "
+            f"{source.nodata}; needed one band of uint8 classes, 0 = nodata; name a class raster"
+        )
+
+
+def _class_names(path: Path, tags: Mapping[str, str]) -> dict[int, str]:
+    values, names = tags.get("flag_values", "").split(), tags.get("flag_meanings", "").split()
+    whole = all(value.isdecimal() for value in values)
+    titles = {name.lower() for name in names}
+    if not whole or not len(values) == len(names) == len({*values}) == len(titles):
+        raise QuantityError(
+            f"{path.name}: got {len(values)} flag_values with {len(names)} flag_meanings; needed "
+            "one name for each whole number, none twice; correct the tags or remove them"
+        )
+    return {int(value): name for value, name in zip(values, names, strict=True) if int(value)}
