@@ -306,7 +306,8 @@ def main(rest: Sequence[str] = ()) -> None:
     tables = [
         run_readers(Readers(m), given.read, (given.seed, i)) for i, m in enumerate((0.01, 0.05))
     ]
-    print(markdown(pd.concat(tables).round(3)))
+    shown = {"held": "share that holds the truth", "low": "lower limit / truth"}
+    print(markdown(pd.concat(tables).round(3).rename(columns=shown)))
     print(f"\n{time.perf_counter() - start:.0f} s in all")
 
 

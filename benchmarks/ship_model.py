@@ -1,12 +1,15 @@
 """Train the shipped general model on synthetic townships and measure it on others.
 
-``python -m benchmarks ship_model --out models`` writes ``models/<name>-<version>/``; without
-``--out`` it only measures. The same seeds and versions of the libraries give the same bytes.
+``python -m benchmarks ship_model --out models --replace`` writes ``models/<name>-<version>/``.
+Without ``--out`` it only measures; without ``--replace`` it refuses a name that is taken, since a
+published model never changes. The same seeds and versions of the libraries give the same bytes.
 """
 
 import argparse
 import dataclasses
 import datetime as dt
+import shutil
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +29,7 @@ from rs_monitor.maps.land_cover import LandCoverModel, class_probabilities
 from rs_monitor.maps.land_cover_rules import LandCoverRules, load_land_cover_rules
 from rs_monitor.maps.model_arrays import kind_of
 from rs_monitor.maps.model_card import SCHEMA_VERSION, ImageryCard, ModelCard, TrainingCard
+from rs_monitor.maps.model_store import load_model
 from rs_monitor.maps.model_validation import (
     class_cards,
     judge,
@@ -217,13 +221,28 @@ def _listed(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
+def shipped(out: Path, model: LandCoverModel, card: ModelCard) -> Path:
+    """Write the model beside its place, load it as a user would, then put it there."""
+    folder = out / card.full_name
+    with tempfile.TemporaryDirectory(dir=out, prefix=".") as beside:
+        made = write_model(Path(beside), model, card)
+        load_model(made)
+        if folder.exists():
+            shutil.rmtree(folder)
+        return made.rename(folder)
+
+
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="ship_model", description=__doc__)
     parser.add_argument("--out", type=Path, help="folder that gets the model")
+    parser.add_argument("--replace", action="store_true", help="of a model not yet published")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(TRAINED_ON))
     parser.add_argument("--tested", type=int, nargs="+", default=list(MEASURED_ON))
     parser.add_argument("--size", type=int, default=320, help="side of a township, pixels")
     given = parser.parse_args(argv)
+    taken = given.out is not None and (given.out / f"{NAME}-{VERSION}").exists()
+    if taken and not given.replace:
+        parser.error(f"{NAME}-{VERSION} is there already; give --replace, or raise its version")
     rules = load_land_cover_rules("land_cover", Path())
     draw = partial(samples_of, rules=rules, size_px=given.size)
     drawn = together([draw(seed, truth=False)[0] for seed in given.seeds])
@@ -237,6 +256,6 @@ def main(argv: Sequence[str]) -> None:
         model, samples, held_out, areas_m2, rules, seeds=given.seeds, tested=given.tested
     )
     if given.out is not None:
-        print(f"written to {write_model(given.out, model, card)}\n")
+        print(f"written to {shipped(given.out, model, card)}\n")
     print(markdown(validation_table(card.classes)))
     print(f"\noverall {card.validation.overall}; {card.arrays.bytes} bytes")

@@ -180,7 +180,13 @@ def list_models(folder: Path | None) -> None:
 
     from rs_monitor.maps.model_store import load_card, models_in, shipped_folder
 
-    cards = [load_card(path) for path in models_in(folder or shipped_folder())]
+    cards, refused = [], False
+    for path in models_in(folder or shipped_folder()):
+        try:
+            cards.append(load_card(path))
+        except RsMonitorError as error:
+            click.echo(f"refused {path.name}: {error}", err=True)
+            refused = True
     rows = [
         {
             "model": card.full_name,
@@ -192,6 +198,7 @@ def list_models(folder: Path | None) -> None:
         for card in cards
     ]
     _show_table("Models", pd.DataFrame(rows))
+    sys.exit(WITH_FAILURES if refused else DONE)
 
 
 @models.command("show")
@@ -269,15 +276,17 @@ def sample(map_path: Path, out: Path, rules: str, show_strata: bool, **asked: An
 @click.argument("points", type=FILE)
 @click.option("--key", type=FILE, help="Strata and probabilities; default beside the points.")
 @click.option("--design", type=FILE, help="Design of the sample; default beside the points.")
+@click.option("--map", "map_path", type=FILE, help="The map: count it and draw again, to compare.")
+@click.option("--out", type=FILE, help="Write everything as JSON as well.")
 @click.option("--rules", default="accuracy", show_default=True, help="Rule file or its name.")
-def assess(points: Path, key: Path | None, design: Path | None, rules: str) -> None:
+def assess(points: Path, out: Path | None, rules: str, **paths: Path | None) -> None:
     """Estimate accuracies and areas from points that were read, with a lower bound."""
     from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
-    from rs_monitor.pipeline.assessment import assess_points
+    from rs_monitor.pipeline.assessment import assess_points, write_report
 
-    loaded = load_accuracy_rules(rules, Path.cwd()).estimation
-    report = assess_points(points, loaded, key=key, design=design)
-    level = f"{100 * loaded.confidence:g} %"
+    loaded = load_accuracy_rules(rules, Path.cwd())
+    report = assess_points(points, loaded.estimation, **paths)
+    level = f"{100 * report.confidence:g} %"
     _show_table("Error matrix, points (rows: map)", report.counts)
     if len(report.shares):
         _show_table("Error matrix, shares of the ground", report.shares, digits=4)
@@ -285,6 +294,8 @@ def assess(points: Path, key: Path | None, design: Path | None, rules: str) -> N
     _show_table(f"Areas in ha, intervals and one-sided lower bound of {level}", report.areas)
     for note in report.notes:
         click.echo(note)
+    if out is not None:
+        click.echo(f"written {write_report(out, report, f'{loaded.id} {loaded.version}')}")
 
 
 @main.command()
@@ -460,6 +471,8 @@ def _show_card(card: ModelCard) -> None:
 
 def _show_steps(manifest: Manifest) -> None:
     """What a user should know of the scenes, and what may be said where nothing was found."""
+    from rs_monitor.outputs.land_cover_view import OUTSIDE
+
     for step in manifest.steps:
         for warning in step.warnings:
             click.echo(f"warning: {warning}", err=True)
@@ -469,6 +482,9 @@ def _show_steps(manifest: Manifest) -> None:
                 f"({'; '.join(read['reasons'])})",
                 err=True,
             )
+        for zone_id, shares in step.parameters.get(OUTSIDE, {}).items():
+            told = ", ".join(f"{share:.1%} {label}" for label, share in shares.items())
+            click.echo(f"zone {zone_id}: ground unlike the training data: {told or 'not known'}")
         if step.name == "statement":
             click.echo(step.parameters["run"])
 

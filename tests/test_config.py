@@ -22,6 +22,7 @@ from rs_monitor.config import (
     resolve_path,
 )
 from rs_monitor.errors import ConfigError
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.imagery.side_table import read_side_table
 from rs_monitor.maps.breaks import BreakRules
@@ -38,6 +39,7 @@ LOADERS = {
     "detection-two-dates": lambda path: load_table(path, DetectionRules),
     "findings-guide-2024": load_finding_rules,
     "acceptance-guide-2024": load_acceptance_rules,
+    "accuracy": lambda path: load_table(path, AccuracyRules),
     "imagery": lambda path: load_table(path, ImageryRules),
     "breaks": lambda path: load_table(path, BreakRules),
     "change": lambda path: load_table(path, ChangeRules),

@@ -12,6 +12,7 @@ NOT_READ = 0
 
 _ROUNDS = 200
 _SETTLED = 1e-9
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,12 @@ class ReaderModel:
 
     @property
     def settled(self) -> NDArray[np.int64]:
-        """Likeliest class of each unit, `NOT_READ` where nobody read it."""
-        known = np.isfinite(self.probabilities[:, 0])
-        best = np.nan_to_num(self.probabilities).argmax(axis=1)
+        """Likeliest class of each unit, `NOT_READ` where nobody read it or two are as likely."""
+        chances = np.nan_to_num(self.probabilities)
+        best = chances.argmax(axis=1)
+        # the order of class codes must not decide between readers
+        alike = (chances > chances.max(axis=1, keepdims=True) - _ALIKE).sum(axis=1) > 1
+        known = np.isfinite(self.probabilities[:, 0]) & ~alike
         return np.where(known, np.asarray(self.classes)[best], NOT_READ)
 
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:

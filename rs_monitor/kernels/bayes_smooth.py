@@ -8,11 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rs_monitor.kernels.compiling import IN_KERNEL
+
 LEAST_PROBABILITY = 1e-4
 """Probabilities are kept this far from 0 and 1 before the logit, as the method's authors do."""
 
 
-@njit(nogil=True)
+@njit(**IN_KERNEL)
 def _highest_first(values, count, used):  # type: ignore[no-untyped-def]
     """Bring the ``used`` highest of ``count`` values to the front (Hoare 1961, selection)."""
     low, high = 0, count - 1
@@ -36,7 +38,7 @@ def _highest_first(values, count, used):  # type: ignore[no-untyped-def]
             return
 
 
-@njit(nogil=True)
+@njit(**IN_KERNEL)
 def _pooled_logit(logits, y, x, radius_px, share, smoothness, near):  # type: ignore[no-untyped-def]
     """Posterior logit of one pixel and class; ``near`` is scratch for the window."""
     height, width = logits.shape
@@ -80,10 +82,13 @@ def _smooth(probabilities, radius_px, share, smoothness):  # type: ignore[no-unt
         for x in range(width):
             if math.isnan(logits[0, y, x]):
                 continue
+            total = 0.0
             for k in range(classes):
                 logit = _pooled_logit(logits[k], y, x, radius_px, share, smoothness, near)
                 posterior[k] = 1 / (1 + math.exp(-logit))
-            out[:, y, x] = posterior / posterior.sum()
+                total += posterior[k]
+            for k in range(classes):
+                out[k, y, x] = posterior[k] / total
     return out
 
 

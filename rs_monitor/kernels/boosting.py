@@ -11,13 +11,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rs_monitor.errors import ModelMismatch
+from rs_monitor.kernels.tree_walk import walk_pixels
 from rs_monitor.kernels.trees import (
     FlatTrees,
     require_array,
     require_features,
     require_leaves,
     require_tree,
-    walk_pixels,
 )
 
 

@@ -13,27 +13,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rs_monitor.kernels.mixing import mix64
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
-
-
-@njit(nogil=True)
-def _mixed(z: np.uint64) -> np.uint64:
-    """Finisher of SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195)."""
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    return z ^ (z >> np.uint64(31))
+_OF_ROWS = np.uint64(0x94D049BB133111EB)
 
 
 @njit(nogil=True)
 def _row_state(seed: np.uint64, row: np.uint64) -> np.uint64:
-    return _mixed(_mixed(seed + _GOLDEN) ^ ((row + np.uint64(1)) * _SECOND))
+    return np.uint64(mix64(mix64(seed + _GOLDEN) ^ ((row + np.uint64(1)) * _OF_ROWS)))
 
 
 @njit(nogil=True)
 def _number(state: np.uint64, col: np.uint64) -> np.uint64:
-    return _mixed(state + (col + np.uint64(1)) * _GOLDEN)
+    return np.uint64(mix64(state + (col + np.uint64(1)) * _GOLDEN))
 
 
 @njit(nogil=True)

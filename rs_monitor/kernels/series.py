@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rs_monitor.kernels.compiling import IN_KERNEL
 from rs_monitor.kernels.median import merge_exchange
 
 NO_LOOK = -1
@@ -27,7 +28,7 @@ def _sorting_network(times: int) -> NDArray[np.int64]:
     return np.array(merge_exchange(times), dtype=np.int64).reshape(-1, 2)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**IN_KERNEL)
 def _load_lanes(flat, first, n, rows, looks):  # type: ignore[no-untyped-def]
     """Copy a run of pixels; what is not seen goes to the end of the order."""
     looks[:] = 0
@@ -35,12 +36,12 @@ def _load_lanes(flat, first, n, rows, looks):  # type: ignore[no-untyped-def]
         row, source = rows[t], flat[t]
         for i in range(n):
             v = source[first + i]
-            gone = v != v
+            gone = v - v != 0
             row[i] = np.float32(np.inf) if gone else v
             looks[i] += np.int32(0) if gone else np.int32(1)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**IN_KERNEL)
 def _sort_lanes(rows, network):  # type: ignore[no-untyped-def]
     for k in range(network.shape[0]):
         a, b = rows[network[k, 0]], rows[network[k, 1]]
@@ -79,7 +80,7 @@ def time_quantiles(stack: NDArray[np.float32], q: NDArray[np.float64]) -> NDArra
     Parameters
     ----------
     stack : ndarray of float32, shape (time, y, x)
-        NaN = not seen.
+        NaN and infinities = not seen.
     q : ndarray of float64, shape (k,)
         Fractions 0-1.
 

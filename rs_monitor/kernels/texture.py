@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rs_monitor.kernels.compiling import IN_KERNEL
+
 Measure = Literal["std", "range", "contrast", "homogeneity"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
@@ -17,7 +19,7 @@ _DIRECTIONS = np.array([(0, 1), (1, 1), (1, 0), (1, -1)])
 """Rows down and columns right from a pixel to its neighbour: 0, 135, 90, 45 degrees."""
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**IN_KERNEL)
 def _spread_row(values, y, radius, spread, reach):  # type: ignore[no-untyped-def]
     """Standard deviation and range of the windows of one row."""
     height, width = values.shape
@@ -43,7 +45,7 @@ def _spread_row(values, y, radius, spread, reach):  # type: ignore[no-untyped-de
         reach[x] = most[x] - least[x] if good else np.nan
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**IN_KERNEL)
 def _pair_columns(values, top, bottom, down, right, step, columns):  # type: ignore[no-untyped-def]
     """Add up the pairs of each column whose upper pixels lie in some rows."""
     height, width = values.shape
@@ -60,7 +62,7 @@ def _pair_columns(values, top, bottom, down, right, step, columns):  # type: ign
             count[x] += 1.0 if known else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**IN_KERNEL)
 def _pairs_row(values, y, radius, step, directions, contrast, homogeneity):  # type: ignore[no-untyped-def]
     """Contrast and homogeneity of the windows of one row, each direction weighing the same."""
     width = values.shape[1]

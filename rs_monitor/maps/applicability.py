@@ -19,13 +19,6 @@ from rs_monitor.kernels.applicability import nearest_distance
 from rs_monitor.lazy import map_pixels, reduce_time
 from rs_monitor.maps.validation import spatial_folds
 
-WHISKER = 1.5
-"""Quartile ranges beyond the upper quartile, as of a box plot (Tukey 1977)."""
-
-
-LARGEST_SHARE = 0.025
-"""Of the training rows, held out, that may lie outside: of normal ones a whisker leaves 0.004."""
-
 
 class OutsideRules(Model):
     """Table ``[outside]`` of ``configs/rules/land_cover.toml``."""
@@ -34,6 +27,10 @@ class OutsideRules(Model):
     folds: int = Field(ge=2, description="folds of whole groups that the reaches are drawn from")
     min_seen_share: float = Field(
         gt=0, le=1, description="share of the scaled features that must be seen"
+    )
+    whisker: float = Field(gt=0, description="quartile ranges above the upper quartile")
+    largest_share: float = Field(
+        gt=0, lt=0.5, description="of the training rows, held out, that may lie outside"
     )
 
 
@@ -174,15 +171,16 @@ def fit_domain(
     After the dissimilarity index and area of applicability of Meyer & Pebesma 2021
     (doi:10.1111/2041-210X.13650): features standardised and scaled by importance, distance to the
     nearest training point; the threshold is the upper whisker of the training rows' own index,
-    each taken to points of other folds only, and no lower than leaves ``LARGEST_SHARE`` of them
-    outside. Two things differ. Theirs keeps every training row;
+    each taken to points of other folds only, and no lower than leaves
+    ``rules.largest_share`` of them outside. Two things differ. Theirs keeps every training row;
     here each class gives equally many, drawn at random, so that the cost of a pixel is bounded.
     Theirs divides by one mean distance; here each point has the reach of its class, the upper
     whisker of the distances of that class's rows to its points of other folds: the spread of
     built-up ground then does not hide a new kind of water. Missing values:
     :func:`rs_monitor.kernels.applicability.nearest_distance`.
     """
-    values, class_ids = np.asarray(features, dtype=np.float32), np.asarray(labels)
+    class_ids = np.asarray(labels)
+    values = np.where(np.isfinite(features), features, np.nan).astype(np.float32)
     center, scale, share = _scaling(values, importances)
     known = _Known((values - center) * scale, class_ids, rules.points, seed)
     fold = spatial_folds(groups, class_ids, folds=rules.folds, seed=seed)
@@ -194,7 +192,7 @@ def fit_domain(
         min_seen_share=rules.min_seen_share,
     )
     held_out = [(np.flatnonzero(fold == k), known.drawn(fold != k)) for k in range(rules.folds)]
-    reach = _reaches(known, values, held_out, measure)
+    reach = _reaches(known, values, held_out, measure, rules.whisker)
     index = np.concatenate(
         [measure(values[tested].T, known.scaled[drawn], reach[drawn]) for tested, drawn in held_out]
     )
@@ -205,7 +203,7 @@ def fit_domain(
         center,
         scale,
         share,
-        threshold=_threshold(index[np.isfinite(index)]),
+        threshold=_threshold(index[np.isfinite(index)], rules),
         min_seen_share=rules.min_seen_share,
     )
 
@@ -297,6 +295,7 @@ def _reaches(
     values: NDArray[np.float32],
     held_out: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
     measure: Callable[..., NDArray[np.float32]],
+    whisker: float,
 ) -> NDArray[np.float32]:
     """For each row, the upper whisker of its class's distances to own points of other folds."""
     reach = np.zeros(len(values), dtype=np.float32)
@@ -308,7 +307,8 @@ def _reaches(
             ones = np.ones(len(points), dtype=np.float32)
             distances.append(measure(values[rows].T, known.scaled[points], ones))
         found = np.concatenate(distances)
-        reach[own] = _upper_whisker(found[np.isfinite(found)]) if np.isfinite(found).any() else 0
+        found = found[np.isfinite(found)]
+        reach[own] = _upper_whisker(found, whisker) if found.size else 0
     if not np.any(reach > 0):
         raise NoObservations(
             "got training rows that have too few features in common, or are all the same; needed "
@@ -318,12 +318,13 @@ def _reaches(
     return np.where(reach > 0, reach, reach[reach > 0].min())
 
 
-def _threshold(index: NDArray[np.float32]) -> float:
+def _threshold(index: NDArray[np.float32], rules: OutsideRules) -> float:
     """Upper whisker, or higher where distances of a few common features spread it too wide."""
-    return max(_upper_whisker(index), float(np.quantile(index, 1 - LARGEST_SHARE)))
+    highest = float(np.quantile(index, 1 - rules.largest_share))
+    return max(_upper_whisker(index, rules.whisker), highest)
 
 
-def _upper_whisker(values: NDArray[np.floating[Any]]) -> float:
-    """Largest value within ``WHISKER`` quartile ranges above the upper quartile."""
+def _upper_whisker(values: NDArray[np.floating[Any]], whisker: float) -> float:
+    """Largest value within so many quartile ranges above the upper quartile."""
     lower, upper = np.quantile(values, [0.25, 0.75])
-    return float(values[values <= upper + WHISKER * (upper - lower)].max())
+    return float(values[values <= upper + whisker * (upper - lower)].max())

@@ -25,6 +25,9 @@ MIN_SLOPE = 1e-3
 TINY = 1e-6
 """Added before the logarithm where probabilities are not to be smoothed."""
 
+SCALINGS = 200
+"""Rounds of scaling to class shares; the last digits of a share do not matter."""
+
 
 class CalibrationRules(Model):
     """Table ``[calibration]`` of ``configs/rules/land_cover.toml``."""
@@ -118,10 +121,11 @@ class Calibrator:
         Raises
         ------
         ModelMismatch
-            If a share is missing or not above 0.
+            If a share is missing or not a finite number above 0.
         """
         shares = np.asarray(prior, dtype=np.float64)
-        if shares.shape != self.prior.shape or not np.all(shares > 0):
+        positive = np.isfinite(shares) & (shares > 0)
+        if shares.shape != self.prior.shape or not positive.all():
             raise ModelMismatch(
                 f"got class shares {shares.tolist()}; needed {len(self.prior)} shares above 0; "
                 "give one for each class of the model"
@@ -201,6 +205,8 @@ def fit_calibrator(
     ------
     NoObservations
         If a class has no row.
+    ModelMismatch
+        If probabilities are not numbers, or a label is none of the classes.
     ValueError
         If the method is not one of these.
 
@@ -227,6 +233,11 @@ def fit_calibrator(
         )
     count = len(values)
     stated = np.asarray(probabilities, dtype=np.float64)
+    if not (np.all(stated >= 0) and np.all(np.isfinite(stated)) and truth.any(axis=1).all()):
+        raise ModelMismatch(
+            "got probabilities that are not numbers from 0, or labels of other classes; needed "
+            "rows that were seen, each of one of the classes; leave the others out"
+        )
     if method == "isotonic":
         return _isotonic(stated, truth)
     slope, bias = np.eye(count), np.zeros(count)
@@ -239,7 +250,27 @@ def fit_calibrator(
         ]
         _, slope, bias, floor = min(fits, key=lambda fit: fit[0])
     empty = np.empty((count, 0))
-    return Calibrator(floor, slope, bias, empty, empty, prior=shares)
+    fitted = Calibrator(floor, slope, bias, empty, empty, prior=shares)
+    if method in {"none", "temperature"}:
+        fitted = replace(fitted, prior=_implied_shares(fitted.apply(stated), shares))
+    return fitted
+
+
+def _implied_shares(
+    stated: NDArray[np.float32], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Class shares that probabilities go with when no bias was fitted to those of the sample.
+
+    Those from which a correction to the shares of the sample gives every class its share as mean
+    probability; found by scaling columns and rows in turn (Sinkhorn 1967).
+    """
+    factor = np.ones(len(shares))
+    for _ in range(SCALINGS):
+        moved = stated * factor
+        means = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
+        factor *= shares / means
+    implied = shares / factor
+    return np.asarray(implied / implied.sum())
 
 
 def _isotonic(stated: NDArray[np.float64], truth: NDArray[np.bool_]) -> Calibrator:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.errors import GridMismatch, MissingCRS, QuantityError
-from rs_monitor.grid import blocks_of, describe, true_pixel_area_m2
+from rs_monitor.grid import CGCS2000, blocks_of, describe, true_pixel_area_m2
 from rs_monitor.kernels.class_counts import MAX_STRIP_PX, MOMENTS, class_moments, codes_present
 from rs_monitor.lazy import measure_blocks
 
@@ -152,9 +152,38 @@ def merge_counts(parts: Iterable[ClassCounts], geobox: GeoBox) -> ClassCounts:
                 "tiles with the whole grid's geobox"
             )
         rows, strips = part.moments.shape[:2]
+        _require_inside(part, height, whole.shape[1])
         place = whole[part.row : part.row + rows, part.strip : part.strip + strips]
         place[:, :, np.searchsorted(codes, part.codes)] += part.moments
-    return ClassCounts(0, 0, strip_px, codes, whole)
+    merged = ClassCounts(0, 0, strip_px, codes, whole)
+    if (_seen(merged) > _whole_strips(geobox)).any():
+        raise GridMismatch(
+            f"got tiles that overlap in {describe(geobox)}: their pixels would count twice; needed "
+            "each pixel once; cut the tiles from one grid"
+        )
+    return merged
+
+
+def _require_inside(part: ClassCounts, height: int, strips: int) -> None:
+    rows, across = part.moments.shape[:2]
+    if part.row + rows > height or part.strip + across > strips:
+        raise GridMismatch(
+            f"got counts of {rows} rows from row {part.row}, {across} strips from strip "
+            f"{part.strip}; needed {height} rows and {strips} strips at most; count the tiles with "
+            "the whole grid's geobox"
+        )
+
+
+def _seen(counts: ClassCounts) -> NDArray[np.int64]:
+    """Moments of all pixels, nodata among them, (row, strip, 3)."""
+    return np.asarray(counts.moments.sum(axis=2))
+
+
+def _whole_strips(geobox: GeoBox) -> NDArray[np.int64]:
+    """Moments of strips in which every pixel counts once, (strip, 3)."""
+    starts = np.arange(0, geobox.shape.x, strip_px_of(geobox))
+    n = np.diff(starts, append=geobox.shape.x)
+    return np.stack([n, n * (n - 1) // 2, (n - 1) * n * (2 * n - 1) // 6], axis=1)
 
 
 def area_of_counts(counts: ClassCounts, geobox: GeoBox) -> pd.DataFrame:
@@ -172,6 +201,11 @@ def area_of_counts(counts: ClassCounts, geobox: GeoBox) -> pd.DataFrame:
     DataFrame
         As :func:`class_area`.
 
+    Raises
+    ------
+    GridMismatch
+        If a pixel of the grid was not counted, or counted for another.
+
     Notes
     -----
     A projected pixel's true area varies along its row (5e-4 over 100 km of a UTM zone). Within a
@@ -180,6 +214,13 @@ def area_of_counts(counts: ClassCounts, geobox: GeoBox) -> pd.DataFrame:
     which are integers. Terms are added exactly and rounded once (``math.fsum``).
     ``tests/maps/test_class_area.py`` compares with the area of every pixel by itself.
     """
+    missing = _whole_strips(geobox) - _seen(counts)
+    if missing.any():
+        raise GridMismatch(
+            f"got counts that lack {int(missing[..., 0].sum())} pixels of {describe(geobox)}, or "
+            "hold some twice; needed every pixel once, nodata as well; count all tiles, each in "
+            "its place"
+        )
     parabolas = _strip_parabolas(geobox)
     kept = np.flatnonzero(counts.codes != _NODATA)
     pixels = counts.moments[..., 0].sum(axis=(0, 1))
@@ -198,13 +239,15 @@ def _area_m2(moments: NDArray[np.int64], parabolas: NDArray[np.float64]) -> floa
 
 
 def strip_px_of(geobox: GeoBox) -> int:
-    """Columns of a strip: a power of two, at most 32 km wide on a projected grid."""
+    """Columns of a strip: a power of two, at most 32 km wide unless rows are parallels."""
     if geobox.crs is None:
         raise MissingCRS("got a grid without CRS; areas need one; assign the CRS of the source")
-    if geobox.crs.geographic:
-        return MAX_STRIP_PX
     a = geobox.affine
-    fitting = max(1.0, _STRIP_EXTENT_M / math.hypot(a.a, a.d))
+    if geobox.crs.geographic and a.d == 0.0:
+        return MAX_STRIP_PX
+    unit_m = geobox.crs.proj.axis_info[0].unit_conversion_factor
+    unit_m *= CGCS2000.a if geobox.crs.geographic else 1.0
+    fitting = max(1.0, _STRIP_EXTENT_M / (math.hypot(a.a, a.d) * unit_m))
     return min(MAX_STRIP_PX, 1 << int(math.log2(fitting)))
 
 

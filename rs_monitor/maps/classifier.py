@@ -40,6 +40,23 @@ class ClassifierRules(Model):
     l2: float = Field(ge=0, description="pull of a boosted leaf's value to 0")
 
 
+class GappyBoosting(HistGradientBoostingClassifier):  # type: ignore[misc]
+    """Boosting that passes over a feature without any value; scikit-learn's own cannot bin it."""
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> Self:
+        """Grow the trees.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n, features)
+            NaN = missing.
+        y : ndarray, shape (n,)
+        """
+        blank = np.isnan(X).all(axis=0)
+        fitted: Self = super().fit(np.where(blank, np.float32(0), X) if blank.any() else X, y)
+        return fitted
+
+
 class LandCoverClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Trees with calibrated class probabilities, repeatable from a seed.
 
@@ -64,7 +81,7 @@ class LandCoverClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray
-    trees_ : RandomForestClassifier or HistGradientBoostingClassifier
+    trees_ : RandomForestClassifier or GappyBoosting
         Grown on all rows.
     calibrator_ : Calibrator or None
         Fitted on probabilities of rows whose whole group the trees had not seen.
@@ -236,7 +253,7 @@ class LandCoverClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 **common,
             )
         if self.kind == "boosting":
-            return HistGradientBoostingClassifier(
+            return GappyBoosting(
                 max_iter=self.trees,
                 class_weight="balanced" if self.balanced else None,
                 max_leaf_nodes=self.max_leaves,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,8 @@ from rs_monitor.maps.period_statistics import (
 )
 from rs_monitor.maps.spectral_catalogue import require_reflectance
 from rs_monitor.maps.texture import texture
+
+_Looks = TypeVar("_Looks", xr.Dataset, xr.DataArray)
 
 BANDS = SEASON.bands
 """Bands the features of a season are made of."""
@@ -50,7 +53,8 @@ def season_features(
     clear : DataArray of bool
         Same dimensions; True = usable look at the ground.
     start, end : date
-        The period, both days included. Parts of it and days of peaks are counted from ``start``.
+        The period, both days included; looks of other days do not count. Parts of it and days of
+        peaks are counted from ``start``.
     spec : FeatureSpec
         Which features.
     terrain : Dataset of float32, optional
@@ -82,12 +86,19 @@ def season_features(
     """
     require_reflectance(reflectance, spec.required_bands, what="features")
     _require_mask(clear)
+    reflectance, clear = _of_period(reflectance, start, end), _of_period(clear, start, end)
     days = day_numbers(reflectance["time"].values, start)
     _require_period(spec, start, end, len(days))
     ground = _terrain_layers(reflectance, spec, terrain)
     calendar = Calendar(days, int(day_number(start)), _span(start, end))
     layers = _time_layers(reflectance, clear, spec, calendar)
     return _joined([layers, *_texture_layers(layers, spec), *ground], spec)
+
+
+def _of_period(looks: _Looks, start: dt.date, end: dt.date) -> _Looks:
+    days = day_numbers(looks["time"].values, start)
+    inside = (days >= 0) & (days < _span(start, end))
+    return looks if inside.all() else looks.isel(time=inside)
 
 
 def _span(start: dt.date, end: dt.date) -> int:

@@ -218,9 +218,8 @@ def clean_samples(
     out = suspects.index[suspects["removed"]]
     removed = np.isin(samples.parcel, out)
     table = _by_class(samples, removed, noise, suspects)
-    return CleanReport(
-        samples.select(~removed), removed, float(removed.mean()), table, suspects, note
-    )
+    share = float(removed.mean()) if removed.size else 0.0
+    return CleanReport(samples.select(~removed), removed, share, table, suspects, note)
 
 
 def _sure_class(given: NDArray[np.intp], probabilities: Probabilities) -> NDArray[np.intp]:

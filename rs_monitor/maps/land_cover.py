@@ -12,7 +12,7 @@ from rs_monitor.codes import NODATA
 from rs_monitor.errors import ModelMismatch
 from rs_monitor.kernels.boosting import FlatBoost, boost_proba
 from rs_monitor.kernels.forest import FlatForest, forest_proba
-from rs_monitor.kernels.trees import seen_pixels
+from rs_monitor.kernels.tree_walk import seen_pixels
 from rs_monitor.maps.applicability import Domain, judge
 from rs_monitor.maps.calibration import Calibrator
 

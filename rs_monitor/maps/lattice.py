@@ -7,11 +7,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rs_monitor.kernels.mixing import mix64
+
 
 def lattice_origin(geobox: GeoBox) -> tuple[int, int]:
     """Row and column of a grid's corner in the pixel lattice of its CRS."""
     a: Affine = geobox.affine
-    return round(-a.f / abs(a.e)) + 2**31, round(a.c / a.a) + 2**31
+    return round(a.f / a.e) + 2**31, round(a.c / a.a) + 2**31
 
 
 def spatial_blocks(
@@ -42,11 +44,9 @@ def place_hash(x_m: NDArray[np.float64], y_m: NDArray[np.float64], seed: int) ->
 
 
 def mixed(rows: NDArray[np.int64], cols: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """Mix two numbers and a seed (finaliser of SplitMix64, Steele et al. 2014)."""
+    """Mix two numbers and a seed."""
     with np.errstate(over="ignore"):
         z = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z ^= cols.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
         z += np.uint64(seed) * np.uint64(0x165667B19E3779F9)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)))
+    return np.asarray(mix64(z))

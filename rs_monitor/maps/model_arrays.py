@@ -23,6 +23,12 @@ KIND, CLASSES, FEATURES = "kind", "classes", "features"
 JSON = ".json"
 """Ending of an array that holds UTF-8 JSON: what a record keeps beside its arrays."""
 
+MAY_MISS = frozenset({"domain.points"})
+"""Arrays in which NaN says that a training pixel had no such feature."""
+
+SHARE_ERROR = 1e-3
+"""By which the class shares of a leaf may miss 1 in float32."""
+
 TREES: Mapping[str, type[Any]] = {"forest": FlatForest, "boosting": FlatBoost}
 PARTS: Mapping[str, type[Any]] = {"calibrator": Calibrator, "domain": Domain}
 
@@ -56,20 +62,50 @@ def model_of(arrays: Arrays) -> LandCoverModel:
         If something is missing, or the trees would lead a walk out of their arrays or ask for
         features or classes that the model does not have.
     """
-    kind = _read_json(arrays, KIND + JSON)
+    kind = str(_read_json(arrays, KIND + JSON))
     if kind not in TREES:
         raise ModelMismatch(f"got trees of kind {kind!r}; needed one of {', '.join(TREES)}; train")
     names = [field.name for field in fields(TREES[kind])]
     trees = TREES[kind](**{name: _array(arrays, f"trees.{name}") for name in names})
-    classes = tuple(_array(arrays, CLASSES).tolist())
-    features = _read_json(arrays, FEATURES + JSON)
+    classes, features = _classes(arrays), _features(arrays)
     check = check_forest if kind == "forest" else check_boost
     check(trees, features=len(features), classes=len(classes))
+    if isinstance(trees, FlatForest):
+        _require_shares(trees)
     held = {part: _part(arrays, part) for part in PARTS}
     parts = {part: PARTS[part].from_arrays(found) for part, found in held.items() if found}
     model = LandCoverModel(trees=trees, classes=classes, features=features, **parts)
     _require_fitting(model)
     return model
+
+
+def _classes(arrays: Arrays) -> tuple[int, ...]:
+    values = _array(arrays, CLASSES)
+    if values.dtype != np.uint8 or values.ndim != 1:
+        raise ModelMismatch(
+            f"got {CLASSES!r} of {values.dtype} with {values.ndim} dimensions; needed a row of "
+            "uint8; train the model again"
+        )
+    return tuple(values.tolist())
+
+
+def _features(arrays: Arrays) -> tuple[str, ...]:
+    names = _read_json(arrays, FEATURES + JSON)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelMismatch(
+            f"got {FEATURES + JSON!r} that is no list of names; needed the features in their "
+            "order; train the model again"
+        )
+    return tuple(names)
+
+
+def _require_shares(trees: FlatForest) -> None:
+    sums = trees.proba.sum(axis=1, dtype=np.float64)
+    if not np.allclose(sums, 1.0, rtol=0.0, atol=SHARE_ERROR):
+        raise ModelMismatch(
+            f"got leaves with class shares that do not add up to 1 but to {sums.min():g} to "
+            f"{sums.max():g}; needed the arrays a training wrote; train the model again"
+        )
 
 
 def _require_fitting(model: LandCoverModel) -> None:
@@ -81,6 +117,11 @@ def _require_fitting(model: LandCoverModel) -> None:
             f"got a calibration of {calibrated} classes and a domain of {known} features; needed "
             f"{classes} and {features}, those of the trees; train the model again"
         )
+    if model.calibrator is not None and model.calibrator.floor <= 0:
+        raise ModelMismatch(
+            f"got a calibration that adds {model.calibrator.floor:g} before its logarithm; needed "
+            "more than 0; train the model again"
+        )
 
 
 def _within(part: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -89,7 +130,22 @@ def _within(part: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
 
 def _part(arrays: Arrays, part: str) -> dict[str, NDArray[Any]]:
     start = f"{part}."
-    return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+    found = {name: array for name, array in arrays.items() if name.startswith(start)}
+    for name, array in found.items():
+        _require_numbers(name, array)
+    return {name.removeprefix(start): array for name, array in found.items()}
+
+
+def _require_numbers(name: str, array: NDArray[Any]) -> None:
+    """A comparison with NaN is false without a word: all ground would pass for inside."""
+    if array.dtype.kind not in "fiu":
+        raise ModelMismatch(
+            f"got {name!r} of {array.dtype}; needed real numbers; train the model again"
+        )
+    if name not in MAY_MISS and not np.isfinite(array).all():
+        raise ModelMismatch(
+            f"got {name!r} that holds NaN or infinity; needed finite numbers; train the model again"
+        )
 
 
 def _array(arrays: Arrays, name: str) -> NDArray[Any]:
@@ -106,10 +162,9 @@ def _json(value: object) -> NDArray[np.uint8]:
 
 def _read_json(arrays: Arrays, name: str) -> Any:
     try:
-        value = json.loads(np.asarray(_array(arrays, name), dtype=np.uint8).tobytes())
-    except ValueError as error:
+        return json.loads(np.asarray(_array(arrays, name), dtype=np.uint8).tobytes())
+    except (ValueError, RecursionError) as error:
         raise ModelMismatch(
             f"got {name!r} that cannot be read ({error}); needed a file written by rs-monitor "
             "train; train the model again"
         ) from None
-    return tuple(value) if isinstance(value, list) else value

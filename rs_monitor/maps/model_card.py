@@ -13,7 +13,7 @@ from rs_monitor.maps.feature_spec import FeatureSpec
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-VERSION_PATTERN = r"^\d+\.\d+\.\d+$"
+VERSION_PATTERN = r"^[0-9]+\.[0-9]+\.[0-9]+$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -151,6 +151,15 @@ class ModelCard(Model):
     validation: ValidationCard
     software: dict[str, str]
     classes: tuple[ClassCard, ...] = Field(min_length=2)
+
+    @field_validator("classes")
+    @classmethod
+    def _once(cls, classes: tuple[ClassCard, ...]) -> tuple[ClassCard, ...]:
+        names = [entry.name for entry in classes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"got {', '.join(twice)} twice; a class has one column")
+        return classes
 
     @property
     def full_name(self) -> str:

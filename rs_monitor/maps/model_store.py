@@ -17,7 +17,7 @@ from safetensors.numpy import load as parse_arrays
 from rs_monitor.config import data_root, problems_of, read_toml
 from rs_monitor.errors import ConfigError, ModelMismatch
 from rs_monitor.maps.land_cover import LandCoverModel
-from rs_monitor.maps.model_arrays import Arrays, model_of
+from rs_monitor.maps.model_arrays import Arrays, kind_of, model_of
 from rs_monitor.maps.model_card import NAME_PATTERN, SCHEMA_VERSION, VERSION_PATTERN, ModelCard
 
 CARD_NAME = "card.toml"
@@ -98,8 +98,8 @@ def find_model(name_or_path: str, base: Path) -> Path:
         If there is no such model; names the shipped ones.
     """
     if "/" in name_or_path or "\\" in name_or_path:
-        folder = (base / Path(name_or_path).expanduser()).resolve()
-        if (folder / CARD_NAME).is_file():
+        folder = _folder_at(base, name_or_path)
+        if folder is not None:
             return folder
         raise ConfigError(
             name_or_path, [f"got a folder without {CARD_NAME}; give the folder of a model"]
@@ -115,6 +115,15 @@ def find_model(name_or_path: str, base: Path) -> Path:
             ],
         )
     return shipped_folder() / name_or_path
+
+
+def _folder_at(base: Path, path: str) -> Path | None:
+    try:
+        folder = (base / Path(path).expanduser()).resolve()
+        return folder if (folder / CARD_NAME).is_file() else None
+    except (OSError, RuntimeError, ValueError):
+        # too long, a loop of links or an unknown home, a zero byte: no such folder
+        return None
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -244,6 +253,10 @@ def _require_card(model: LandCoverModel, card: ModelCard, folder: Path) -> None:
         raise ModelMismatch(
             f"{folder}: got a card with classes {_listed(card.class_values)}; the arrays hold "
             f"{_listed(model.classes)}; {edited}"
+        )
+    if kind_of(model) != card.kind:
+        raise ModelMismatch(
+            f"{folder}: got a card of kind {card.kind}; the arrays hold {kind_of(model)}; {edited}"
         )
     if model.features != card.feature_names:
         raise ModelMismatch(

@@ -84,8 +84,8 @@ def _stretched(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[n
 
 def _three_axes(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """More than three bands as their first principal components; distances all but stay."""
-    if len(image) <= 3:
-        return image
+    if len(image) <= 3 or image[0].size == 1:
+        return image[:3]
     flat = image.reshape(len(image), -1)
     _, axes = np.linalg.eigh(np.cov(flat))
     return np.asarray((axes[:, -3:].T @ flat).reshape(3, *image.shape[1:]))

@@ -30,10 +30,7 @@ from rs_monitor.config import Model
 from rs_monitor.errors import ConfigError, GridMismatch, LayerError, MissingCRS
 from rs_monitor.grid import describe, require_projected
 from rs_monitor.maps.lattice import spatial_blocks
-
-_TIE_M = 1e-3
-"""A pixel centre this near to the edge of a core lies on it, and belongs to it."""
-
+from rs_monitor.maps.parcel_cores import eroded_cores, is_slight, without_disputed
 
 LARGEST = np.iinfo(np.uint8).max
 """Labels of samples are bytes."""
@@ -45,6 +42,9 @@ class SampleRules(Model):
     registration_error_m: float = Field(ge=0, description="image against survey, beside half a px")
     block_m: float = Field(gt=0, description="side of a spatial block")
     area_class_edges_m2: tuple[float, ...] = Field(description="between small and large parcels")
+    counted_per_parcel: int = Field(
+        ge=1, description="pixels of a parcel counted on when parcels are chosen: few, many parcels"
+    )
     pixels_per_parcel: int = Field(ge=1, description="at most so many pixels of one parcel")
     reserve: float = Field(ge=1, description="wanted pixels are drawn so many times over")
     min_period_share: float = Field(
@@ -340,51 +340,26 @@ def _cores(
     within = _within(shapes, grids)
     shrink = frame["shrink_m"].to_numpy()
     usable = (reason == "") & valid.to_numpy() & within
-    cores = shapes.copy()
     eroded = usable & (shrink > 0)
-    cores[eroded] = shapely.buffer(shapes[eroded], _TIE_M - shrink[eroded])
-    narrow = _slight(cores, eroded)
+    cores = eroded_cores(shapes, shrink, eroded)
+    narrow = is_slight(cores, eroded)
     if one_date:
-        _cut_disputed(cores, eroded & ~narrow, shapes, valid.to_numpy(), frame)
+        # ridges lie within their field and are not seen
+        claims = valid.to_numpy() & (reason != LeftOut.NOT_VISIBLE)
+        cover = frame["cover"].to_numpy()
+        cores = without_disputed(cores, eroded & ~narrow, shapes, claims, cover, shrink)
     # the first reason that applies is the one reported
     for applies, why in (
         (~valid.to_numpy(), LeftOut.INVALID_GEOMETRY),
         (~within, LeftOut.OUTSIDE),
         (narrow, LeftOut.TOO_NARROW),
-        (_slight(cores, eroded), LeftOut.OVERLAPPED),
+        (is_slight(cores, eroded), LeftOut.OVERLAPPED),
     ):
         reason[(reason == "") & applies] = str(why)
     frame = frame.assign(reason=reason)
     kept = frame[reason == ""].drop(columns="reason")
     kept = kept.set_geometry(gpd.GeoSeries(cores[reason == ""], kept.index, crs=frame.crs))
     return SampleParcels(_placed(kept, shapes[reason == ""], rules), _rest(frame))
-
-
-def _slight(cores: NDArray[np.object_], asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the cores asked about hold no pixel's centre but for the tie."""
-    found = np.zeros(len(cores), dtype=np.bool_)
-    some = cores[asked]
-    found[asked] = shapely.area(some) <= 2 * _TIE_M * shapely.length(some)
-    return found
-
-
-def _cut_disputed(
-    cores: NDArray[np.object_],
-    asked: NDArray[np.bool_],
-    shapes: NDArray[np.object_],
-    valid: NDArray[np.bool_],
-    frame: gpd.GeoDataFrame,
-) -> None:
-    """Take from the cores asked about what parcels of other classes claim, and its margin."""
-    rows, claims = np.flatnonzero(asked), np.flatnonzero(valid)
-    pairs = shapely.STRtree(shapes[claims]).query(cores[rows], predicate="intersects")
-    one, other = rows[pairs[0]], claims[pairs[1]]
-    cover, shrink = frame["cover"].to_numpy(), frame["shrink_m"].to_numpy()
-    disputed = cover[one] != cover[other]
-    one, other = one[disputed], other[disputed]
-    margins = shapely.buffer(shapes[other], shrink[one])
-    for row in np.unique(one):
-        cores[row] = shapely.difference(cores[row], shapely.union_all(margins[one == row]))
 
 
 def _within(shapes: NDArray[np.object_], grids: Sequence[GeoBox]) -> NDArray[np.bool_]:

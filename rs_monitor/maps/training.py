@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Learnable:
     not_learned: dict[int, int]
 
 
-def learnable(samples: Samples, *, min_samples: int) -> Learnable:
+def learnable(samples: Samples, *, min_samples: int, surveyed: Collection[int] = ()) -> Learnable:
     """Leave out classes with too few pixels.
 
     Parameters
@@ -38,6 +39,8 @@ def learnable(samples: Samples, *, min_samples: int) -> Learnable:
     samples : Samples
     min_samples : int
         Pixels that a class needs.
+    surveyed : collection of int
+        Classes of the survey: one that no pixel shows is named, too.
 
     Raises
     ------
@@ -53,7 +56,8 @@ def learnable(samples: Samples, *, min_samples: int) -> Learnable:
         )
     few = zip(values[~enough].tolist(), counts[~enough].tolist(), strict=True)
     kept = np.isin(samples.labels, values[enough])
-    return Learnable(samples if kept.all() else samples.select(kept), dict(few))
+    none = dict.fromkeys(sorted({int(cover) for cover in surveyed} - set(values.tolist())), 0)
+    return Learnable(samples if kept.all() else samples.select(kept), dict(few) | none)
 
 
 def groups_for_folds(samples: Samples, folds: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.enums
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -83,6 +84,11 @@ def _require_classes(path: Path, source: rasterio.DatasetReader) -> None:
         raise QuantityError(
             f"{path.name}: got {source.count} bands of {source.dtypes[0]} with nodata "
             f"{source.nodata}; needed one band of uint8 classes, 0 = nodata; name a class raster"
+        )
+    if rasterio.enums.MaskFlags.per_dataset in source.mask_flag_enums[0]:
+        raise QuantityError(
+            f"{path.name}: got a mask beside the classes; needed 0 where there is no class; write "
+            "the mask into the classes"
         )
 
 

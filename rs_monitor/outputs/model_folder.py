@@ -20,7 +20,10 @@ from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.outputs.lock import FolderLock
 from rs_monitor.outputs.toml_text import toml_text
 
-HEAD = "# Written by rs-monitor train. Edited by hand, the model is refused.\n"
+HEAD = (
+    "# Written by rs-monitor train. The arrays are refused unless they are those of this card;\n"
+    "# edited by hand, it no longer says what was measured.\n"
+)
 
 
 def arrays_bytes(model: LandCoverModel) -> bytes:

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from rs_monitor.codes import CHANGE_STYLE, Change
 from rs_monitor.findings.statement import clean_statement
 from rs_monitor.outputs import pictures, terms, views
+from rs_monitor.outputs.land_cover_view import land_cover_view
 from rs_monitor.outputs.layout import REPORT_NAME
 from rs_monitor.outputs.manifest import content_digest_of
 from rs_monitor.outputs.runfolder import RunFolder
@@ -155,6 +156,7 @@ def render_report(
         claims=views.claim_rows(context.claims),
         truth=views.plain_table(context.truth),
         not_evaluated=views.grouped_reasons(context.manifest.get("not_evaluated", ())),
+        land_cover=land_cover_view(context.manifest),
         scenes=views.scenes_by_collection(context.manifest.get("inputs", ())),
         proposals=list(terms.PROPOSAL_COLOUR.items()),
         change_colour=hex_colour(CHANGE_STYLE[Change.CHANGE]),

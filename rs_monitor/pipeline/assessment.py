@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,20 @@ from rs_monitor.errors import LayerError
 from rs_monitor.estimation.accuracy import EstimationRules, Figure, assess
 from rs_monitor.estimation.clusters import ClusteredProportion, clustered_proportion
 from rs_monitor.estimation.designs import Design, DesignRecord, FirstStage
-from rs_monitor.estimation.error_matrix import ErrorMatrix, error_matrix
 from rs_monitor.estimation.readers import NOT_READ, reader_model, unanimous
 from rs_monitor.grid import MU_M2
-from rs_monitor.outputs.sample_files import SampleFiles, read_sample
-from rs_monitor.pipeline.sample_population import BUFFER
-
-UNREADABLE = "unreadable"
-"""Label of a point that was looked at and could not be told."""
+from rs_monitor.outputs.digest import file_sha256
+from rs_monitor.outputs.sample_files import (
+    design_path,
+    key_path,
+    read_sample,
+    write_assessment,
+)
+from rs_monitor.pipeline.sample_check import UNREADABLE, check_against_map
+from rs_monitor.pipeline.sample_reading import SampleReading, reading_of
 
 HA_M2 = 1e4
 _LEAST_DRAWS = 2
-_SHOWN = 5
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -43,6 +45,11 @@ class Report:
         One row per figure; areas in hectares, the one-sided lower bound in mu as well.
     notes : tuple of str
         What the figures rest on, and what they do not say.
+    confidence : float
+        Level of intervals and bounds.
+    design : DesignRecord
+    digests : dict of str to str
+        Sha256 of the files read.
     """
 
     counts: pd.DataFrame
@@ -50,36 +57,9 @@ class Report:
     accuracies: pd.DataFrame
     areas: pd.DataFrame
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One sample, checked: a row per unit."""
-
+    confidence: float
     design: DesignRecord
-    key: pd.DataFrame
-    labels: Ints
-    classes: dict[int, str]
-
-    @property
-    def stratum(self) -> Ints:
-        """Position of each unit's stratum in the design."""
-        codes = [stratum.code for stratum in self.design.strata]
-        return np.asarray(pd.Index(codes).get_indexer(pd.Index(self.key["stratum"])))
-
-    def matrix(self, reference: Ints) -> ErrorMatrix:
-        """Error matrix of one set of labels."""
-        strata = self.design.strata
-        return error_matrix(
-            self.stratum,
-            self.key["map_class"],
-            reference,
-            classes=sorted(self.classes),
-            strata=[stratum.name for stratum in strata],
-            ground_m2=[stratum.area_m2 for stratum in strata],
-            units=[stratum.pixels for stratum in strata],
-            filled_by=[None if s.name == BUFFER else s.code for s in strata],
-        )
+    digests: dict[str, str]
 
 
 def assess_points(
@@ -88,6 +68,7 @@ def assess_points(
     *,
     key: Path | None = None,
     design: Path | None = None,
+    map_path: Path | None = None,
 ) -> Report:
     """Assess a map, and the ground, from the points readers filled in.
 
@@ -99,16 +80,67 @@ def assess_points(
     rules : EstimationRules
     key, design : Path, optional
         Where they lie, if not beside the points.
+    map_path : Path, optional
+        The map itself: strata are counted and points drawn again, and must be the same.
 
     Raises
     ------
     LayerError
-        Lists points that are missing, unlabelled, doubled, or of other strata.
+        Lists points that are missing, moved, unlabelled, doubled, or of other strata; if the key
+        or the map is not the one of the design.
     ReadError, ConfigError
         If a file is missing or damaged.
     """
-    read = _checked(read_sample(points, key=key, design=design), points.name)
-    agreed = unanimous(read.labels)
+    paths = [points, key or key_path(points), design or design_path(points)]
+    files = read_sample(points, key=key, design=design)
+    read = reading_of(files, points.name)
+    if map_path is not None:
+        check_against_map(map_path, files)
+        paths.append(map_path)
+    report = _assessed(read, rules)
+    source = _source_note(read.design, checked=map_path is not None)
+    return replace(
+        report,
+        notes=(*report.notes, source),
+        digests={path.name: file_sha256(path) for path in paths},
+    )
+
+
+def write_report(path: Path, report: Report, rules: str) -> Path:
+    """Write an assessment with its design and the digests of its files, as JSON.
+
+    Parameters
+    ----------
+    path : Path
+    report : Report
+    rules : str
+        Rule file and version.
+
+    Raises
+    ------
+    LayerError
+        If the file is there already.
+    """
+    tables = {
+        "error_matrix_points": report.counts,
+        "error_matrix_ground_shares": report.shares,
+        "accuracies": report.accuracies,
+        "areas_ha": report.areas,
+    }
+    content = {
+        "format": 1,
+        "rules": rules,
+        "confidence": report.confidence,
+        "files_sha256": report.digests,
+        "design": report.design.model_dump(mode="json"),
+        **{name: table.to_dict(orient="records") for name, table in tables.items()},
+        "notes": list(report.notes),
+    }
+    return write_assessment(path, content)
+
+
+def _assessed(read: SampleReading, rules: EstimationRules) -> Report:
+    agreed = np.where(read.untold, NOT_READ, unanimous(read.labels))
     model = reader_model(
         read.labels,
         read.stratum,
@@ -118,87 +150,15 @@ def assess_points(
     )
     several = read.labels.shape[1] > 1
     settled = model.settled if several else read.labels[:, 0]
+    agreed = np.where(agreed == settled, agreed, NOT_READ)
     if read.design.two_stage is not None:
         return _two_stage(read, settled, agreed, rules)
     draws = model.draw(rules.reader_draws, read.design.seed) if several else settled[None]
     return _stratified(read, settled, draws, agreed, rules)
 
 
-def _checked(files: SampleFiles, name: str) -> _Read:
-    table = files.points.reset_index(drop=True)
-    if "label" not in table:
-        raise LayerError(
-            f"{name}: got no column label; needed the points written with the sample, filled in; "
-            "name that file"
-        )
-    reader = table["reader"] if "reader" in table else pd.Series("", index=table.index)
-    table = table.assign(reader=reader.fillna("").astype(str), label=_texts(table["label"]))
-    classes = _classes(files, table["label"])
-    problems = _problems(table, files, classes)
-    if problems:
-        raise LayerError(f"{name}: " + "\n".join(problems))
-    codes = {title.lower(): code for code, title in classes.items()}
-    codes |= {str(code): code for code in classes} | {UNREADABLE: NOT_READ, "": NOT_READ}
-    wide = table.assign(code=table["label"].map(codes)).pivot_table(
-        index="id", columns="reader", values="code", fill_value=NOT_READ, aggfunc="max"
-    )
-    key = files.key.set_index("id").loc[wide.index].reset_index()
-    return _Read(files.design, key, wide.to_numpy(dtype=np.int64), classes)
-
-
-def _texts(labels: pd.Series) -> pd.Series:
-    return labels.fillna("").astype(str).str.strip().str.lower()
-
-
-def _classes(files: SampleFiles, labels: pd.Series) -> dict[int, str]:
-    """Classes of the map, of the points, and those readers gave by code."""
-    classes = {s.code: s.name for s in files.design.strata if s.name != BUFFER}
-    given = {int(text) for text in labels.unique() if text.isdecimal() and 0 < int(text) < 256}
-    drawn = {int(code) for code in files.key["map_class"].unique()}
-    return classes | {code: f"class_{code}" for code in (given | drawn) - classes.keys()}
-
-
-def _problems(table: pd.DataFrame, files: SampleFiles, classes: dict[int, str]) -> list[str]:
-    """Every mistake, a line each."""
-    known = {UNREADABLE, *(name.lower() for name in classes.values()), *map(str, classes)}
-    empty = table["label"] == ""
-    foreign = ~empty & ~table["label"].isin(known)
-    doubled = table.duplicated(["id", "reader"])
-    strata = {stratum.code for stratum in files.design.strata}
-    counted = files.key["stratum"].value_counts()
-    wrong = [s.name for s in files.design.strata if int(counted.get(s.code, 0)) != s.points]
-    found = (
-        (_some(table.loc[empty, "id"]), f"without a label; fill them in, or write {UNREADABLE!r}"),
-        (
-            _some(table.loc[foreign, "label"]),
-            f"labels that are no class; use one of {', '.join(sorted(classes.values()))}, a code, "
-            f"or {UNREADABLE!r}",
-        ),
-        (
-            _some(table.loc[doubled, "id"]),
-            "more than one label of one reader; name the readers, or keep one row",
-        ),
-        (
-            _some(pd.Series(sorted({*files.key["id"]} - {*table["id"]}), dtype=object)),
-            f"drawn and missing here; restore them, write {UNREADABLE!r} where nothing can be told",
-        ),
-        (
-            _some(files.key.loc[~files.key["stratum"].isin(strata), "stratum"]),
-            "strata the design does not have; name the design of this sample",
-        ),
-        (_some(pd.Series(wrong, dtype=object)), "another number of points than the design drew"),
-    )
-    return [f"{some}: {what}" for some, what in found if some]
-
-
-def _some(values: pd.Series) -> str:
-    unique = values.drop_duplicates().astype(str).tolist()
-    more = len(unique) - _SHOWN
-    return ", ".join(unique[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
 def _stratified(
-    read: _Read, settled: Ints, draws: Ints, agreed: Ints, rules: EstimationRules
+    read: SampleReading, settled: Ints, draws: Ints, agreed: Ints, rules: EstimationRules
 ) -> Report:
     """Simple, stratified and systematic samples; without strata, map classes stratify after."""
     matrix = read.matrix(settled)
@@ -213,6 +173,12 @@ def _stratified(
         for code, figure in found.areas_m2.items()
     ]
     notes = []
+    unseen = [s for s, n in zip(matrix.strata, matrix.read, strict=True) if not n]
+    if unseen:
+        notes.append(
+            f"no point read in {', '.join(unseen)}: no estimate where that ground counts; "
+            "intervals and bounds take it at its worst"
+        )
     if found.thin_strata:
         notes.append(
             f"fewer than two points read in {', '.join(found.thin_strata)}: the usual formula has "
@@ -223,7 +189,7 @@ def _stratified(
             f"every point alike in {', '.join(found.certain_strata)}: the usual formula takes "
             "those strata as known, which makes its interval too narrow"
         )
-    return _report(read, settled, agreed, rows, areas, notes)
+    return _report(read, settled, agreed, rows, areas, notes, rules.confidence)
 
 
 def _row(name: str, title: str, figure: Figure, unit: float = 1.0) -> Row:
@@ -248,12 +214,16 @@ def _bound(bound_m2: float) -> Row:
     return {"lower_bound": bound_m2 / HA_M2, "lower_bound_mu": bound_m2 / MU_M2}
 
 
-def _two_stage(read: _Read, settled: Ints, agreed: Ints, rules: EstimationRules) -> Report:
-    """Townships drawn first: what varies is the township, not the pixel."""
+def _two_stage(read: SampleReading, settled: Ints, agreed: Ints, rules: EstimationRules) -> Report:
+    """Townships drawn first: what varies is the township, not the pixel.
+
+    Estimates are of settled labels; limits take units that are contested or unread at their worst.
+    """
     draw, weights = _draws(read)
     mapped = read.key["map_class"].to_numpy()
-    known = settled != NOT_READ
-    total_m2 = sum(stratum.area_m2 for stratum in read.design.strata)
+    known, doubt = settled != NOT_READ, agreed == NOT_READ
+    everywhere = np.ones_like(known)
+    total_ha = sum(stratum.area_m2 for stratum in read.design.strata) / HA_M2
 
     def share(hit: Mask, within: Mask, level: float = rules.confidence) -> ClusteredProportion:
         return clustered_proportion(
@@ -264,26 +234,29 @@ def _two_stage(read: _Read, settled: Ints, agreed: Ints, rules: EstimationRules)
             min_clusters=_LEAST_DRAWS,
         )
 
-    same, everywhere = mapped == settled, np.ones_like(known)
-    rows = [_clustered_row("overall", "", share(same, known))]
+    same, sure = mapped == settled, mapped == agreed
+    overall = share(sure, everywhere), share(sure | doubt, everywhere)
+    rows = [_clustered_row("overall", "", share(same, known), overall)]
     areas = []
-    for code, name in sorted(read.classes.items()):
-        rows.append(_clustered_row("user's", name, share(same, known & (mapped == code))))
-        rows.append(_clustered_row("producer's", name, share(same, settled == code)))
-        surely, perhaps = agreed == code, (agreed == code) | (agreed == NOT_READ)
-        area = _clustered_row("area, ha", name, share(settled == code, known), total_m2 / HA_M2)
-        area["lower"] = _limit(share(surely, everywhere).lower, total_m2)
-        area["upper"] = _limit(share(perhaps, everywhere).upper, total_m2)
-        bound = share(surely, everywhere, 2.0 * rules.confidence - 1.0).lower
-        areas.append(area | _bound(_limit(bound, total_m2) * HA_M2))
+    for code, name in read.classes.items():
+        shown, found = mapped == code, agreed == code
+        users = share(sure, shown), share(sure | doubt, shown)
+        rows.append(_clustered_row("user's", name, share(same, known & shown), users))
+        producers = share(sure, found | (doubt & ~shown)), share(shown, found | (doubt & shown))
+        rows.append(_clustered_row("producer's", name, share(same, settled == code), producers))
+        limits = share(found, everywhere), share(found | doubt, everywhere)
+        bound = share(found, everywhere, 2.0 * rules.confidence - 1.0).lower
+        area = _clustered_row("area, ha", name, share(settled == code, known), limits, total_ha)
+        areas.append(area | _bound(_scaled(bound, total_ha) * HA_M2))
     note = (
         f"{np.unique(draw).size} draws of townships: intervals and bounds rest on the variance "
-        "between them (Korn and Graubard 1998), which is no exact guarantee"
+        "between them (Korn and Graubard 1998), which is no exact guarantee; upper limits are too "
+        "low where a class lies in few townships and none of them was drawn"
     )
-    return _report(read, settled, agreed, rows, areas, [note])
+    return _report(read, settled, agreed, rows, areas, [note], rules.confidence)
 
 
-def _draws(read: _Read) -> tuple[Ints, NDArray[np.float64]]:
+def _draws(read: SampleReading) -> tuple[Ints, NDArray[np.float64]]:
     """Draw of each unit, and the ground the unit stands for."""
     stage = read.design.two_stage
     if stage is None or "draw" not in read.key:
@@ -299,26 +272,36 @@ def _draws(read: _Read) -> tuple[Ints, NDArray[np.float64]]:
     return read.key["draw"].to_numpy(), held / points
 
 
-def _limit(share: float | None, total_m2: float) -> float:
-    return float("nan") if share is None else share * total_m2 / HA_M2
+def _scaled(share: float | None, unit: float) -> float:
+    return float("nan") if share is None else share * unit
 
 
-def _clustered_row(name: str, title: str, share: ClusteredProportion, unit: float = 1.0) -> Row:
-    def shown(value: float | None) -> float:
-        return float("nan") if value is None else value * unit
-
+def _clustered_row(
+    name: str,
+    title: str,
+    share: ClusteredProportion,
+    limits: tuple[ClusteredProportion, ClusteredProportion],
+    unit: float = 1.0,
+) -> Row:
+    low, high = limits
     return {
         "figure": name,
         "class": title,
-        "estimate": shown(share.estimate),
-        "standard_error": shown(share.standard_error),
-        "lower": shown(share.lower),
-        "upper": shown(share.upper),
+        "estimate": _scaled(share.estimate, unit),
+        "standard_error": _scaled(share.standard_error, unit),
+        "lower": _scaled(low.lower, unit),
+        "upper": _scaled(high.upper, unit),
     }
 
 
 def _report(
-    read: _Read, settled: Ints, agreed: Ints, rows: list[Row], areas: list[Row], notes: list[str]
+    read: SampleReading,
+    settled: Ints,
+    agreed: Ints,
+    rows: list[Row],
+    areas: list[Row],
+    notes: list[str],
+    confidence: float,
 ) -> Report:
     matrix = read.matrix(settled)
     titles = [read.classes[code] for code in matrix.classes]
@@ -335,30 +318,61 @@ def _report(
         pd.DataFrame(rows),
         pd.DataFrame(areas).drop(columns="figure"),
         (*notes, *_notes(read, settled, agreed)),
+        confidence,
+        read.design,
+        {},
     )
 
 
-def _notes(read: _Read, settled: Ints, agreed: Ints) -> list[str]:
-    notes = []
-    readers = read.labels.shape[1]
-    disputed = int(((agreed == NOT_READ) & (settled != NOT_READ)).sum())
-    unread = int((settled == NOT_READ).sum())
-    if readers == 1:
-        notes.append("one reader: an error of the reader is in no interval")
-    else:
+def _notes(read: SampleReading, settled: Ints, agreed: Ints) -> list[str]:
+    notes = [_readers_note(read, settled, agreed)]
+    said = (read.labels != NOT_READ).any(axis=1)
+    divided, unread = int((said & (settled == NOT_READ)).sum()), int((~said).sum())
+    if divided:
         notes.append(
-            f"{readers} readers disagree at {disputed} of {settled.size} points: likely labels are "
-            "drawn for the intervals, and the points count against the lower bound"
+            f"{divided} points on which readers are evenly divided: left out of the estimates, "
+            "not of the intervals"
         )
     if unread:
         notes.append(
             f"{unread} points unreadable: left out of the estimates, at their worst in the "
             "intervals, and against the lower bound"
         )
+    shown = {s.code for s in read.design.strata} | {*read.key["map_class"]}
+    unmapped = [name for code, name in read.classes.items() if code not in shown]
+    if unmapped:
+        notes.append(f"seen by readers alone, nowhere on the map: {', '.join(unmapped)}")
+    if not read.design.blind:
+        notes.append("readers were shown what the map says: their labels may follow it")
     if read.design.design is Design.SYSTEMATIC:
-        notes.append("systematic points are treated as random ones, which overstates most errors")
+        notes.append(
+            "systematic points are treated as random ones: too wide as a rule, too narrow where "
+            "the ground repeats itself at the step of the points; the bound is no guarantee here"
+        )
+    notes.append("intervals and bounds hold for one class at a time, not for all of them together")
     notes.append(
         "estimates and bounds of what readers saw; recognition of new arable land rests on "
         "measured plots alone"
     )
     return notes
+
+
+def _readers_note(read: SampleReading, settled: Ints, agreed: Ints) -> str:
+    readers = read.labels.shape[1]
+    if readers == 1:
+        return "one reader: an error of the reader is in no interval"
+    disputed = int(((agreed == NOT_READ) & (read.labels != NOT_READ).any(axis=1)).sum())
+    alone = int(((read.labels != NOT_READ).sum(axis=1) == 1).sum())
+    return (
+        f"{readers} readers disagree, or one could not tell, at {disputed} of {settled.size} "
+        "points: likely labels are drawn for the intervals, and the points count against the lower "
+        f"bound; {alone} points have the label of one reader only, which nobody contests"
+    )
+
+
+def _source_note(design: DesignRecord, *, checked: bool) -> str:
+    if not checked:
+        return "map not given: strata, areas and points are taken from the record as it stands"
+    if design.design is Design.TWO_STAGE:
+        return "map given: its classes at the points are those of the key; townships not redrawn"
+    return "map given: strata counted and points drawn again, the same as recorded"

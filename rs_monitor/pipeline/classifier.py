@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from rs_monitor.config import RunConfig, resolve_path
+from rs_monitor.codes import LAND_COVER_STYLE
+from rs_monitor.config import Period, RunConfig, resolve_path
 from rs_monitor.errors import ConfigError, ModelMismatch
 from rs_monitor.imagery.catalog import SceneItem
+from rs_monitor.imagery.seasons import SeasonRules, check_season
 from rs_monitor.maps.feature_spec import SEASON, FeatureSpec
+from rs_monitor.maps.model_card import ModelCard
 from rs_monitor.maps.model_store import StoredModel, find_model, load_model
+from rs_monitor.maps.period_statistics import YEAR_DAYS
 
 
 def stored_model(config: RunConfig, base: Path, data: Path | None) -> StoredModel | None:
@@ -72,6 +76,7 @@ def require_imagery(config: RunConfig, model: StoredModel | None) -> None:
             "and set quantity = 'reflectance'"
         )
     _require_gsd(config, model)
+    _require_years(config, name, spec)
     if spec.texture_of or spec.terrain:
         raise ModelMismatch(
             f"{config.name}: got model {name}, which reads texture or terrain; a run computes its "
@@ -89,8 +94,33 @@ def _require_gsd(config: RunConfig, model: StoredModel) -> None:
         )
 
 
+def _require_years(config: RunConfig, name: str, spec: FeatureSpec) -> None:
+    if not spec.harmonics_of:
+        return
+    for label, period in periods_of(config):
+        days = (period.end - period.start).days + 1
+        if days < int(YEAR_DAYS):
+            raise ModelMismatch(
+                f"{config.name}: got periods.{label} of {days} days; model {name} reads harmonics "
+                "of a year; give a whole year, or use a model of a season"
+            )
+
+
+def periods_of(config: RunConfig) -> tuple[tuple[str, Period], ...]:
+    """The two periods of a job, by name."""
+    return (("before", config.periods.before), ("after", config.periods.after))
+
+
+def not_known(classes: Collection[int]) -> list[str]:
+    """Land-cover classes a model cannot name: such ground gets the name of another class."""
+    return [style.name for cover, style in LAND_COVER_STYLE.items() if cover not in classes]
+
+
 def model_warnings(
-    config: RunConfig, model: StoredModel | None, items: Sequence[SceneItem]
+    config: RunConfig,
+    model: StoredModel | None,
+    items: Sequence[SceneItem],
+    season: SeasonRules,
 ) -> list[str]:
     """Tell where a stored model is used on something else than it was trained on."""
     if model is None:
@@ -108,4 +138,24 @@ def model_warnings(
             f"got scenes of {', '.join(others)}; model {card.full_name} was trained on "
             f"{', '.join(card.imagery.sensors)}; check its land cover against samples of your own"
         )
-    return told
+    unnamed = not_known(card.class_values)
+    if unnamed:
+        told.append(
+            f"model {card.full_name} does not know {', '.join(unnamed)}: such ground is mapped as "
+            "another class and a change to it is not found as such; train on a survey that has it"
+        )
+    return [*told, *_other_seasons(config, card, season)]
+
+
+def _other_seasons(config: RunConfig, card: ModelCard, rules: SeasonRules) -> Iterator[str]:
+    """Quantiles of a season stand for that season: of another, or of a part, they differ."""
+    if card.features.period != "season":
+        return
+    learned = (card.training.start, card.training.end)
+    for label, period in periods_of(config):
+        if not check_season(learned, (period.start, period.end), rules).same:
+            yield (
+                f"got periods.{label} from {period.start} to {period.end}; model {card.full_name} "
+                f"was trained on {learned[0]} to {learned[1]}; give the same months, or train a "
+                "model on these (rs-monitor train)"
+            )

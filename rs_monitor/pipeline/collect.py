@@ -22,6 +22,7 @@ from rs_monitor.codes import (
     NODATA,
     TRAINING_DOMAIN_STYLE,
     ClassStyle,
+    TrainingDomain,
 )
 from rs_monitor.config import DetectionRules
 from rs_monitor.findings.coverage import coverage, no_coverage
@@ -166,6 +167,19 @@ def _write_cover(folder: RunFolder, products: ZoneProducts, label: str) -> None:
     _write(folder, products, f"crop_{cycles}", arrays[cycles], [cycles], nodata=CYCLES_NOT_SEEN)
 
 
+def outside_shares(products: ZoneProducts) -> dict[str, float]:
+    """Share of the zone's seen ground that is unlike all training data, by period."""
+    shares = {}
+    for label in ("before", "after"):
+        domain = products.arrays.get(f"training_domain_{label}")
+        if domain is None:
+            continue
+        seen = products.inside & (domain != TrainingDomain.NOT_SEEN)
+        if seen.any():
+            shares[label] = round(float(np.mean(domain[seen] == TrainingDomain.OUTSIDE)), 4)
+    return shares
+
+
 def _write(
     folder: RunFolder,
     products: ZoneProducts,
@@ -303,7 +317,8 @@ def without_repeats(patches: gpd.GeoDataFrame, outlines: gpd.GeoSeries) -> gpd.G
     for row in np.lexsort((patches["patch_id"], zones.astype(str), -held_m2)):
         if row not in dropped:
             dropped |= rivals.get(int(row), set())
-    kept = [row not in dropped for row in range(len(patches))]
+    # an empty list would select no columns instead of no rows
+    kept = np.array([row not in dropped for row in range(len(patches))], dtype=np.bool_)
     return patches[kept].reset_index(drop=True)
 
 

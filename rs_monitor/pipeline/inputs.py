@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import geopandas as gpd
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.codes import LAND_COVER_STYLE
@@ -19,7 +20,7 @@ from rs_monitor.config import (
     require_file,
     resolve_path,
 )
-from rs_monitor.errors import ConfigError, LayerError, NoObservations
+from rs_monitor.errors import ConfigError, LayerError, MissingCRS, NoObservations
 from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
 from rs_monitor.imagery.harmonise import check_harmonisable, load_harmonisation
 from rs_monitor.imagery.levels import check_levels
@@ -81,7 +82,30 @@ def read_samples(config: RunConfig, base: Path, data: Path | None) -> gpd.GeoDat
             config.name,
             [f"{key}.covers: no class {', '.join(unknown)}; give of {', '.join(sorted(known))}"],
         )
-    return gpd.read_file(path, layer=settings.layer)
+    return _sample_table(path, settings.layer)
+
+
+def _sample_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
+    try:
+        table = gpd.read_file(path, layer=layer)
+    except (DataLayerError, DataSourceError) as error:
+        raise LayerError(
+            f"got land_cover.table {path.name}, layer {layer!r}, which cannot be read ({error}); "
+            "needed an existing vector layer; check its name"
+        ) from error
+    wanted = {"label", "from", "to", "geometry"}
+    lacking = sorted(wanted - set(table.columns))
+    if lacking:
+        raise LayerError(
+            f"got land_cover.table {path.name} without {', '.join(lacking)}; needed points or "
+            "polygons with label, from and to; add the columns"
+        )
+    if table.crs is None:
+        raise MissingCRS(
+            f"got land_cover.table {path.name} without CRS; needed the one it was drawn in; "
+            "declare it in the layer"
+        )
+    return table
 
 
 def search_period(

@@ -17,6 +17,7 @@ from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.model_arrays import arrays_of
 from rs_monitor.maps.two_date import TwoDateFit, fit_two_date
 from rs_monitor.outputs.digest import array_digest, fingerprint
+from rs_monitor.pipeline.classifier import not_known
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
 from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.plan import ZonePlan
@@ -180,11 +181,12 @@ def _model(work: Work, usable: Observed) -> LandCoverModel | None:
     if settings is None:
         return None
     if plan.model is not None:
-        work.ledger.land_cover = {"source": "model", **plan.model.record}
-        return plan.model.model
-    taught = teach(work, usable, settings)
-    work.ledger.land_cover = taught.record
-    return taught.model
+        model, record = plan.model.model, {"source": "model", **plan.model.record}
+    else:
+        taught = teach(work, usable, settings)
+        model, record = taught.model, taught.record
+    work.ledger.land_cover = record | {"classes_not_known": not_known(model.classes)}
+    return model
 
 
 def _fit(work: Work, zone: ZonePlan, blocks: Mapping[Block, str]) -> TwoDateFit:

@@ -44,6 +44,7 @@ from rs_monitor.pipeline.inputs import (
     search_period,
     season_warnings,
 )
+from rs_monitor.pipeline.rules import load_imagery_rules
 
 ZONE_MARGIN_M = 200.0
 """Ground loaded around a zone, so that a patch on its edge is seen whole."""
@@ -257,7 +258,12 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         warnings=(
             *season_warnings(config, base, before.items, after.items),
             *product_warnings(config, (*before.items, *after.items)),
-            *model_warnings(config, model, (*before.items, *after.items)),
+            *model_warnings(
+                config,
+                model,
+                (*before.items, *after.items),
+                load_imagery_rules(config.rules.imagery, base).season,
+            ),
         ),
     )
 

@@ -18,6 +18,7 @@ from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.findings.statement import clean_statement
 from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.outputs.catalog import write_catalog
+from rs_monitor.outputs.land_cover_view import OUTSIDE, STEP
 from rs_monitor.outputs.manifest import Manifest
 from rs_monitor.outputs.report import ReportContext, ZoneView, write_report
 from rs_monitor.outputs.runfolder import RunFolder
@@ -26,6 +27,7 @@ from rs_monitor.pipeline.collect import (
     ZoneProducts,
     decide,
     mosaic,
+    outside_shares,
     unseen_coverage,
     write_maps,
     zone_coverage,
@@ -149,6 +151,7 @@ def run(
         products = _mosaics(plan, computed)
         found = _collect(plan, folder, products, progress)
         _record_ledger(folder, ledger)
+        _record_land_cover(folder, ledger, products)
         _state(plan, folder, found)
         _register(plan, folder, found, out)
         write_catalog(folder, scenes_by_zone(plan))
@@ -257,8 +260,6 @@ def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
         ledger.inspected,
         warnings=[f"zone {zone_id}: {text}" for zone_id, text in ledger.warnings],
     )
-    if ledger.land_cover:
-        folder.add_step("land_cover", ledger.land_cover)
     folder.add_step("read", {"healed": healed_reads(ledger.incidents)})
     for zone_id, fitted in ledger.fitted.items():
         folder.set_fitted(zone_id, fitted)
@@ -266,6 +267,14 @@ def _record_ledger(folder: RunFolder, ledger: Ledger) -> None:
         folder.add_failure(what, why, zone=zone_id)
     for zone_id, stage, block, reason in ledger.blocks:
         folder.note_block(zone_id, stage, block, reason)
+
+
+def _record_land_cover(folder: RunFolder, ledger: Ledger, products: list[ZoneProducts]) -> None:
+    """What the classifier is, and how much of each zone it was never shown the like of."""
+    if not ledger.land_cover:
+        return
+    shares = {zone.zone.zone_id: outside_shares(zone) for zone in products}
+    folder.add_step(STEP, ledger.land_cover | {OUTSIDE: shares})
 
 
 def doubts_of(manifest: Manifest) -> dict[str, list[str]]:

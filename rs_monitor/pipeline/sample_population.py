@@ -110,7 +110,7 @@ def population_of(
             width_m=width_m,
         )
         strata_of = partial(_buffered, raster, buffer)
-        names[buffer.code] = BUFFER
+        names[buffer.code] = BUFFER if BUFFER not in names.values() else f"{BUFFER}_stratum"
     table = _count(raster, blocks, strata_of)
     _require_change(table, buffer)
     table["name"] = [names.get(code, f"class_{code}") for code in table["class"]]

@@ -24,6 +24,7 @@ from rs_monitor.maps.model_card import (
     ModelCard,
     TrainingCard,
 )
+from rs_monitor.maps.model_store import full_name
 from rs_monitor.maps.model_validation import (
     Validation,
     class_cards,
@@ -94,15 +95,15 @@ def train(
     Raises
     ------
     ConfigError
-        If the job trains nothing.
+        If the job trains nothing, or the name is not that of a model.
     RunError
         If a model of that name and version is there.
     NoObservations
         If too little could be read or learned.
     """
-    settings = _require_training(plan)
+    settings, folder_name = _require_training(plan), full_name(name, version)
     ledger = Ledger()
-    with training_blocks(out, f"{name}-{version}") as store, pool_of(plan) as pool:
+    with training_blocks(out, folder_name) as store, pool_of(plan) as pool:
         work = work_of(plan, store, pool, ledger=ledger, progress=progress)
         usable = observe(work, inspect(work), LEARNED_FROM)
         taught = teach(work, usable, settings)

@@ -15,14 +15,13 @@ from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_card import class_name
 from rs_monitor.maps.sample_parcels import SampleParcels, survey_parcels, table_parcels
+from rs_monitor.maps.sample_report import SampleReport, sample_report
 from rs_monitor.maps.samples import (
     DrawnPixels,
-    SampleReport,
     Samples,
     choose_parcels,
     parcel_labels,
     pool_samples,
-    sample_report,
 )
 from rs_monitor.maps.training import Learnable, learnable, train_model
 from rs_monitor.pipeline.plan import Plan
@@ -190,7 +189,11 @@ def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
     if settings.clean:
         cleaned = cleaned_of(samples, settings, rules)
         samples = cleaned.samples
-    used = learnable(samples, min_samples=rules.training.min_samples)
+    used = learnable(
+        samples,
+        min_samples=rules.training.min_samples,
+        surveyed=drawn.report.classes.index.tolist(),
+    )
     model = train_model(
         used.samples,
         spec.names,

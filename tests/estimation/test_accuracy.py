@@ -176,3 +176,28 @@ def test_units_that_could_not_be_read_are_taken_at_their_worst(rules):
 def test_a_class_nobody_named_is_refused():
     with pytest.raises(ValueError, match=r"class codes \[7\] occur in the sample"):
         error_matrix([0], [1], [7], classes=[1], strata=["all"], ground_m2=[1.0], units=[10])
+
+
+def test_a_stratum_that_lacks_the_class_adds_nothing_to_what_is_mapped(rules):
+    """A buffer shows several classes, but never the change it surrounds."""
+    place = np.repeat([0, 1, 2], [50, 40, 100])
+    said = {
+        "classes": [GAIN, OTHER],
+        "strata": ["gain", "buffer", "rest"],
+        "ground_m2": [60e4, 300e4, 4640e4],
+        "units": [6000, 30_000, 464_000],
+        "filled_by": [GAIN, None, OTHER],
+    }
+    mapped = np.where(place == 0, GAIN, OTHER)
+    reference = np.where(np.arange(190) < 45, GAIN, OTHER)
+    blank = error_matrix(place, mapped, reference, **said)
+    told = error_matrix(
+        place, mapped, reference, lacking=[frozenset(), frozenset({GAIN}), frozenset()], **said
+    )
+    assert blank.may_show(GAIN).tolist() == [True, True, False]
+    assert told.may_show(GAIN).tolist() == [True, False, False]
+    loose, tight = (assess(matrix, rules).users[GAIN] for matrix in (blank, told))
+    # 45 of 50 in one large stratum is the exact limit; a buffer that might show gain widens it
+    assert tight.interval == pytest.approx((0.7819, 0.9667), abs=1e-3)
+    assert loose.interval[0] < 0.9 * tight.interval[0]
+    assert loose.estimate == tight.estimate

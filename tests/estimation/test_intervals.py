@@ -4,12 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from rs_monitor.estimation.certified import certified_lower_bound, stratum_weights
 from rs_monitor.estimation.intervals import (
     chance_to_see,
     clopper_pearson,
+    counted_out,
     jeffreys,
     ratio_interval,
     stratified_interval,
@@ -131,3 +132,77 @@ def test_counts_no_sample_can_give_are_refused():
         tally([1, 5], [4, 4], [1.0, 1.0], [9, 9])
     with pytest.raises(ValueError, match="one above zero is needed for each"):
         certified_lower_bound(two((1, 1)), weights=[1.0, 0.0], confidence=0.95)
+
+
+ODD_DESIGNS = {
+    "one unit against twenty": ((1, 20), (0.3, 0.7), (ENDLESS, ENDLESS)),
+    "two units in each of three": ((2, 2, 2), (0.2, 0.3, 0.5), (ENDLESS,) * 3),
+    "one in each of four": ((1, 1, 1, 1), (0.1, 0.2, 0.3, 0.4), (ENDLESS,) * 4),
+    "half of all units": ((6, 6), (0.5, 0.5), (12, 15)),
+}
+
+
+def laws_of(sampled, units):
+    """True shares of a stratum, each with the chance of every number of hits."""
+    hits, shares = np.arange(sampled + 1), [0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.95, 1.0]
+    if units == ENDLESS:
+        return [(share, stats.binom.pmf(hits, sampled, share)) for share in shares]
+    held = sorted({round(share * units) for share in shares})
+    return [(k / units, stats.hypergeom.pmf(hits, units, k, sampled)) for k in held]
+
+
+@pytest.mark.parametrize("design", ODD_DESIGNS.values(), ids=ODD_DESIGNS)
+def test_exact_coverage_of_odd_designs(design):
+    """Every sample and a grid of true shares, summed: each limit alone keeps its level."""
+    sampled, ground, units = design
+    outcomes = list(product(*(range(n + 1) for n in sampled)))
+    weights = stratum_weights(np.arange(len(sampled)) == 0, 0.25)
+    said = []
+    for hits in outcomes:
+        counted = tally(hits, sampled, ground, units)
+        low, high = stratified_interval(counted, confidence=0.95, method="melded", points=1024)
+        said.append((low, high, certified_lower_bound(counted, weights=weights, confidence=0.95)))
+    low, high, bound = np.array(said).T
+    places = np.array(outcomes)
+    laws = [laws_of(*numbers) for numbers in zip(sampled, units, strict=True)]
+    for parts in product(*laws):
+        chance = np.prod([law[places[:, h]] for h, (_, law) in enumerate(parts)], axis=0)
+        truth = float(np.dot(ground, [share for share, _ in parts]))
+        assert chance @ (low <= truth + 1e-9) >= 0.975, truth
+        assert chance @ (high >= truth - 1e-9) >= 0.975, truth
+        assert chance @ (bound <= truth + 1e-9) >= 0.95, truth
+
+
+def test_exact_coverage_of_a_producers_accuracy():
+    """Right in the mapped stratum against missed in the other, every sample summed."""
+    sampled, ground, units = [10, 10], np.array([0.05, 0.95]), [ENDLESS, ENDLESS]
+    outcomes = np.array(list(product(range(11), repeat=2)))
+    limits = np.array(
+        [
+            ratio_interval(
+                tally([x, 0], sampled, ground * [1, 0], units),
+                tally([0, y], sampled, ground * [0, 1], units),
+                confidence=0.95,
+                method="melded",
+                points=1024,
+            )
+            for x, y in outcomes
+        ]
+    )
+    for right, missed in product([0.05, 0.3, 0.7, 0.95, 1.0], [0.0, 0.01, 0.1, 0.3, 0.6]):
+        chance = np.prod(stats.binom.pmf(outcomes, sampled, [right, missed]), axis=1)
+        truth = 0.05 * right / (0.05 * right + 0.95 * missed)
+        assert chance @ (limits[:, 0] <= truth + 1e-9) >= 0.975
+        assert chance @ (limits[:, 1] >= truth - 1e-9) >= 0.975
+
+
+@pytest.mark.parametrize(("units", "sampled"), [(20_001, 200), (30_000, 3_000), (20_000, 190)])
+def test_strata_counted_as_if_replaced_keep_the_level(units, sampled):
+    """One large stratum drawn without replacement, its bound computed as if with."""
+    assert not counted_out(sampled, units)
+    hits = np.arange(sampled + 1)
+    bound = special.betaincinv(np.maximum(hits, 1), sampled - hits + 1, 0.05) * (hits > 0)
+    for share in (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99):
+        held = round(share * units)
+        chance = stats.hypergeom.pmf(hits, units, held, sampled)
+        assert chance @ (bound <= held / units) >= 0.95

@@ -43,3 +43,14 @@ def test_nobody_read_the_unit():
     model = reader_model([[1, 1], [0, 0], [2, 2]], [0, 0, 0], **SAID)
     assert model.settled.tolist() == [1, 0, 2]
     assert (model.draw(3, seed=0)[:, 1] == 0).all()
+
+
+def test_two_readers_who_contradict_each_other_settle_nothing():
+    """Otherwise the class of the lower code would win every dispute."""
+    labels = np.array([[1, 2], [1, 2], [2, 1], [2, 1]])
+    model = reader_model(
+        labels, np.zeros(4), classes=(1, 2), prior_readings=10.0, prior_accuracy=0.9
+    )
+    np.testing.assert_allclose(model.probabilities, 0.5)
+    assert model.settled.tolist() == [0, 0, 0, 0]
+    assert {*np.unique(model.draw(50, 1)).tolist()} == {1, 2}

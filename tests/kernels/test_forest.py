@@ -5,7 +5,8 @@ import pytest
 
 from rs_monitor.errors import ModelMismatch
 from rs_monitor.kernels.forest import FlatForest, check_forest, forest_proba
-from rs_monitor.kernels.trees import LEAF_CUT, cut_keys, seen_pixels
+from rs_monitor.kernels.tree_walk import seen_pixels
+from rs_monitor.kernels.trees import LEAF_CUT, cut_keys
 from tests.comparison import assert_close
 
 NAN = float("nan")

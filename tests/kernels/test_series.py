@@ -45,6 +45,12 @@ def test_no_date_is_not_seen():
     assert_close(found, np.full((6, 2, 3), np.nan, "float32"), atol=0)
 
 
+def test_an_infinity_is_no_look():
+    stack = np.array([0.1, np.inf, 0.3, -np.inf, NAN], "float32")[:, None, None]
+    found = time_quantiles(stack, np.array([0.0, 0.5, 1.0])).ravel()
+    assert_close(found, np.array([0.1, 0.2, 0.3], "float32"), atol=1e-7)
+
+
 @LAW
 @given(stacks)
 def test_quantiles_are_numpys(stack):

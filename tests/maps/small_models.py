@@ -1,14 +1,15 @@
 """A tiny model with its card, and samples with several parcels in several blocks."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rs_monitor.codes import LandCover
-from rs_monitor.maps.applicability import OutsideRules
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import FeatureSpec
+from rs_monitor.maps.land_cover_rules import load_land_cover_rules
 from rs_monitor.maps.model_card import (
     ArraysCard,
     ClassCard,
@@ -24,7 +25,9 @@ from rs_monitor.maps.training import train_model
 
 SPEC = FeatureSpec(period="scene", bands=("red", "nir", "swir16"), band_quantiles=(0.5,))
 CLASSES = (LandCover.PADDY, LandCover.FOREST, LandCover.BUILT)
-OUTSIDE = OutsideRules(points=16, folds=2, min_seen_share=0.5)
+OUTSIDE = load_land_cover_rules("land_cover", Path()).outside.model_copy(
+    update={"points": 16, "folds": 2}
+)
 PIXELS = 4
 
 

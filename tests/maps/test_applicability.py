@@ -202,3 +202,27 @@ def test_a_class_without_spread_borrows_the_least_reach():
     features[labels == 0] = 9
     domain = fit_domain(features, labels, blocks, np.ones(FEATURES), rules=RULES, seed=0)
     assert len(np.unique(domain.reach)) == 1
+
+
+def test_an_infinity_in_the_training_counts_as_missing():
+    features, labels, blocks = ground(7)
+    features[5, 2], features[9, 0] = np.inf, -np.inf
+    gaps = np.where(np.isfinite(features), features, np.nan)
+    domains = [
+        fit_domain(values, labels, blocks, np.ones(FEATURES), rules=RULES, seed=0)
+        for values in (features, gaps)
+    ]
+    one, other = (domain.to_arrays() for domain in domains)
+    assert all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+
+
+def test_no_more_of_the_training_lies_outside_than_the_rules_say():
+    features, labels, blocks = ground(0, gaps=0.3)
+    fits = [
+        fit_domain(features, labels, blocks, np.ones(FEATURES), rules=rules, seed=3)
+        for rules in (
+            RULES.model_copy(update={"largest_share": share, "whisker": 0.1})
+            for share in (0.02, 0.2)
+        )
+    ]
+    assert fits[0].threshold > fits[1].threshold

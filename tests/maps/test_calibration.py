@@ -234,7 +234,36 @@ def test_another_prior_is_bayes_rule():
     assert_close(moved.with_prior(fitted.prior).apply(true), fitted.apply(true), atol=1e-6)
 
 
-@pytest.mark.parametrize("prior", [[0.5, 0.5], [0.5, 0.5, 0.0], [0.5, np.nan, 0.5]])
+@pytest.mark.parametrize("method", ["none", "temperature"])
+def test_a_method_without_a_bias_knows_the_shares_its_probabilities_go_with(method):
+    # probabilities that are true where classes are equally frequent, fitted on rows where not
+    true, labels = honest(11, rows=20_000)
+    counts = np.array([np.mean(labels == value) for value in CLASSES])
+    balanced = true / counts
+    balanced /= balanced.sum(axis=1, keepdims=True)
+    fitted = fit(balanced, labels, method)
+    assert_close(fitted.prior, np.full(3, 1 / 3), atol=0.02)
+    assert_close(fitted.with_prior(counts).apply(balanced), true.astype("f4"), atol=0.03)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1])
+def test_probabilities_that_are_none_teach_nothing(wrong):
+    true, labels = honest(11, rows=300)
+    true[5, 1] = wrong
+    with pytest.raises(ModelMismatch, match="not numbers from 0"):
+        fit(true, labels, "temperature")
+
+
+def test_labels_of_other_classes_teach_nothing():
+    true, labels = honest(11, rows=300)
+    labels[7] = 99
+    with pytest.raises(ModelMismatch, match="labels of other classes"):
+        fit(true, labels, "temperature")
+
+
+@pytest.mark.parametrize(
+    "prior", [[0.5, 0.5], [0.5, 0.5, 0.0], [0.5, np.nan, 0.5], [1.0, np.inf, 1.0]]
+)
 def test_a_prior_that_leaves_a_class_out_is_refused(prior):
     true, labels = honest(11, rows=300)
     with pytest.raises(ModelMismatch, match="3 shares above 0"):

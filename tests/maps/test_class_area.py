@@ -133,3 +133,43 @@ def test_what_is_refused():
     coarse = GeoBox((2, 2), Affine(1000, 0, 0, 0, -1000, 0), "EPSG:32650")
     with pytest.raises(GridMismatch, match="strips"):
         merge_counts([other], coarse)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        GeoBox((20, 600), Affine(0.05, 0, 110, 0, -0.05, 20) @ Affine.rotation(90), "EPSG:4490"),
+        GeoBox((10, 1500), Affine(1, 0, -500, 0, -1, 3500), "+proj=utm +zone=50 +units=km"),
+        GeoBox((40, 300), Affine(0.05, 0, 175, 0, 0.05, 30), "EPSG:4490"),
+    ],
+    ids=["turned degrees", "kilometres", "south up over the antimeridian"],
+)
+def test_grids_on_which_a_strip_is_easily_too_wide(grid):
+    classes = np.where(np.arange(grid.shape.x) < grid.shape.x // 3, 1, 2).astype(np.uint8)
+    classes = np.broadcast_to(classes, grid.shape).copy()
+    each = true_pixel_area_m2(grid, np.arange(grid.shape.x))
+    found = class_area(raster(classes), grid).set_index("class")["area_m2"]
+    for code in (1, 2):
+        assert found[code] == pytest.approx(each[classes == code].sum(), rel=1e-9)
+
+
+def test_tiles_that_do_not_make_the_whole_are_refused():
+    half = count_tile(CLASSES[:40], GRID, row=0, col=0)
+    rest = count_tile(CLASSES[40:], GRID, row=40, col=0)
+    with pytest.raises(GridMismatch, match="lack 75000 pixels"):
+        area_of_counts(merge_counts([half], GRID), GRID)
+    with pytest.raises(GridMismatch, match="overlap"):
+        merge_counts([half, rest, half], GRID)
+    edge = count_tile(CLASSES[39:], GRID, row=39, col=0)
+    with pytest.raises(GridMismatch, match="overlap"):
+        merge_counts([half, edge], GRID)
+    # as many pixels as the grid, but some columns twice and others never
+    left, middle, right = (
+        count_tile(CLASSES[:, a:b], GRID, row=0, col=at)
+        for a, b, at in ((0, 300, 0), (300, 600, 200), (600, 2500, 600))
+    )
+    with pytest.raises(GridMismatch, match="hold some twice"):
+        area_of_counts(merge_counts([left, middle, right], GRID), GRID)
+    longer = GeoBox((90, 2500), GRID.affine, GRID.crs)
+    with pytest.raises(GridMismatch, match="70 rows"):
+        merge_counts([count_tile(a_map((90, 2500)), longer, row=0, col=0)], GRID)

@@ -17,12 +17,15 @@ KINDS = ["forest", "boosting"]
 BINS = {"bins": 10, "spacing": "mass"}
 
 
+TINY = SMALL | {"trees": 2, "max_leaves": 3, "floors": (0.005,), "n_jobs": 1}
+
+
 @parametrize_with_checks(
     [
-        LandCoverClassifier("forest", **SMALL),
-        LandCoverClassifier("boosting", **SMALL, max_leaves=4),
-        LandCoverClassifier("forest", calibration="bias_temperature", **SMALL),
-        LandCoverClassifier("boosting", calibration="isotonic", **SMALL, max_leaves=4),
+        LandCoverClassifier("forest", **TINY),
+        LandCoverClassifier("boosting", **TINY),
+        LandCoverClassifier("forest", calibration="bias_temperature", **TINY),
+        LandCoverClassifier("boosting", calibration="isotonic", **TINY),
     ]
 )
 def test_the_rules_of_scikit_learn(estimator, check):
@@ -138,6 +141,18 @@ def test_what_the_trees_ask_counts(kind):
     assert shares.sum() == pytest.approx(1)
     assert shares[3] == 0
     assert shares[:2].min() > shares[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_feature_without_any_value_is_passed_over(kind):
+    # a part of the season that no sample saw clear; other ground may show it
+    features, labels, groups = ground(1)
+    blank = np.column_stack([features, np.full(len(features), np.nan, "float32")])
+    made = LandCoverClassifier(kind, calibration="temperature", **TINY)
+    made.fit(blank, labels, groups=groups)
+    assert made.feature_importances_[3] == 0
+    shown = np.column_stack([features, np.ones(len(features), "float32")])
+    assert np.array_equal(made.predict_proba(shown), made.predict_proba(blank))
 
 
 def test_a_class_in_too_few_parcels_is_refused_by_name():

@@ -83,6 +83,13 @@ def test_a_third_without_a_clear_look_is_missing():
     assert missing == {"ndvi_third2"}
 
 
+def test_looks_of_other_days_do_not_count():
+    one = features_of([0, 40, 89], [1, 1, 1], nir=[0.1, 0.2, 0.3])
+    with_others = features_of([-1, 0, 40, 89, 90], [1] * 5, nir=[0.9, 0.1, 0.2, 0.3, 0.9])
+    assert with_others == one
+    assert np.isnan(list(features_of([-1, 90], [1, 1]).values())).all()
+
+
 def test_nothing_seen_is_missing_everywhere():
     assert np.isnan(list(features_of([5, 40], [0, 0]).values())).all()
 

@@ -126,6 +126,15 @@ def test_a_cut_next_to_a_value(x, steps, missing_left):
     assert bool(key[0] <= cut[0]) == bool(value[0] <= threshold[0])
 
 
+@pytest.mark.parametrize("threshold", [-1e300, -3.40282347e38 * (1 + 1e-9), -1e-50, 1e-50, 1e300])
+def test_cuts_no_float32_can_hold(threshold):
+    most = np.finfo("float32").max
+    values = np.array([-np.inf, -most, -1e-45, -0.0, 0.0, 1e-45, most, np.inf], "float32")
+    cut = cut_keys(np.array([threshold]), np.array([False]))
+    goes_left = values.astype("float64") <= threshold
+    assert np.array_equal(order_keys(values) <= cut, goes_left)
+
+
 def test_categories_are_refused():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 4, (200, 2)).astype("float32")

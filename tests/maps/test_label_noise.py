@@ -102,6 +102,23 @@ def test_inseparable_classes_do_not_contradict_each_other():
     assert np.flatnonzero(spared).tolist() == [1]
 
 
+def test_a_row_must_be_among_the_least_sure_of_its_label():
+    # by rate one row of class 0 is of class 1: the row of 0.4 against 0.6; by class the one row
+    # that goes is that of 0.3, which no other class claims: the two prunings name no row together
+    labels = np.array([0] * 10 + [1] * 5 + [2] * 5)
+    shares = np.zeros((20, 3))
+    shares[:8] = [0.9, 0.05, 0.05]
+    shares[8:10] = [[0.4, 0.6, 0.0], [0.3, 0.35, 0.35]]
+    shares[10:15] = [0.21, 0.58, 0.21]
+    shares[15:] = [0.05, 0.05, 0.9]
+    classes = np.arange(3)
+    assert np.round(confident_joint(labels, shares, classes))[0].tolist() == [9, 1, 0]
+    assert not suspect_labels(labels, shares, classes, min_margin=0.1).any()
+    shares[9] = [0.45, 0.3, 0.25]
+    found = suspect_labels(labels, shares, classes, min_margin=0.1)
+    assert np.flatnonzero(found).tolist() == [8]
+
+
 def test_a_timid_class_is_not_taken_for_noise():
     # the rare class never reaches 0.5, but its own rows stand out against its own mean
     labels = np.repeat([PADDY, FOREST], [90, 10])
@@ -230,6 +247,15 @@ def test_nothing_is_removed_where_nothing_can_be_judged():
     assert report.note == "0 classes have 10 parcels in 5 blocks"
     assert len(report.samples.labels) == len(samples.labels)
     assert report.suspects.empty
+
+
+def test_no_samples_are_none_to_clean():
+    samples = made(EVEN)
+    report = clean_samples(
+        samples.select(np.zeros(len(samples.labels), bool)), classifier, rules=rules(), seed=0
+    )
+    assert report.share_removed == 0
+    assert report.by_class.empty
 
 
 def test_cleaning_repeats_itself():

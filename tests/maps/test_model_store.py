@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import struct
 import tomllib
 import zipfile
 
@@ -118,12 +119,16 @@ def test_a_missing_file_is_named(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_renamed_pickle_is_refused_and_never_run(folder, tmp_path, protocol):
     target = tmp_path / "ran"
-    put(folder, pickle.dumps(Bomb(target), protocol))
+    content = pickle.dumps(Bomb(target), protocol)
+    pickle.loads(content).close()
+    target.unlink()
+    put(folder, content)
+    named = "a pickle" if protocol >= 2 else "something"
     with pytest.raises(
-        ModelMismatch, match=r"got a pickle, not a safetensors file .* nothing in the file was run"
+        ModelMismatch, match=f"got {named}, not a safetensors file .* nothing in the file was run"
     ):
         load_model(folder)
     assert not target.exists()
@@ -138,7 +143,22 @@ def test_a_renamed_archive_is_refused(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize("content", [b"x", b"\xff" * 64, b"\x08\0\0\0\0\0\0\0not json"])
+def header(text, length=None):
+    return struct.pack("<Q", len(text) if length is None else length) + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x",
+        b"\xff" * 64,
+        header(b"not json"),
+        header(b"{}", length=2**62),
+        header(b"[" * 100_000),
+        header(b'{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}'),
+        header(b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}') + b"\0\0",
+    ],
+)
 def test_rubbish_is_refused(folder, content):
     put(folder, content)
     with pytest.raises(ModelMismatch, match="not a safetensors file"):
@@ -160,12 +180,67 @@ def changed_arrays(folder, **changed):
         ({"calibrator.slope": np.eye(2)}, "calibrator with arrays of shapes"),
         ({"domain.center": np.zeros(2, np.float32)}, "domain with arrays of shapes"),
         ({"trees.left": np.full(3, 10**6, np.uint32)}, "got tree arrays in which"),
+        ({"kind.json": np.frombuffer(b"{}", np.uint8)}, "trees of kind '{}'"),
+        ({"kind.json": np.frombuffer(b"[[1]]", np.uint8)}, "trees of kind"),
+        ({"features.json": np.frombuffer(b"7", np.uint8)}, "'features.json' that is no list of n"),
+        ({"features.json": np.frombuffer(b"[1, 2, 3]", np.uint8)}, "is no list of names"),
+        ({"features.json": np.frombuffer(b"[" * 10**5, np.uint8)}, "cannot be read"),
+        ({"classes": np.array(4, np.uint8)}, "'classes' of uint8 with 0 dimensions"),
+        ({"classes": np.array([1.0, 4.0, 8.0])}, "'classes' of float64 with 1 dimensions"),
+        ({"domain.numbers": np.array([np.nan, 0.5])}, "'domain.numbers' that holds NaN"),
+        ({"domain.numbers": np.array([np.inf, 0.5])}, "'domain.numbers' that holds NaN"),
+        ({"domain.scale": np.full(3, np.nan, np.float32)}, "'domain.scale' that holds NaN"),
+        ({"domain.points": np.zeros((9, 3), np.complex64)}, "'domain.points' of complex64"),
+        ({"calibrator.bias": np.full(3, np.nan)}, "'calibrator.bias' that holds NaN"),
+        ({"calibrator.floor": np.array([-1.0])}, "calibration that adds -1 before its logarithm"),
+        ({"calibrator.prior": np.full(3, np.inf)}, "'calibrator.prior' that holds NaN"),
     ],
 )
 def test_arrays_that_would_lead_astray_are_refused(folder, changed, message):
     changed_arrays(folder, **changed)
     with pytest.raises(ModelMismatch, match=message):
         load_model(folder)
+
+
+def test_leaves_whose_shares_are_no_probabilities_are_refused(folder):
+    shares = load((folder / ARRAYS_NAME).read_bytes())["trees.proba"]
+    changed_arrays(folder, **{"trees.proba": shares / 2})
+    with pytest.raises(ModelMismatch, match="class shares that do not add up to 1"):
+        load_model(folder)
+
+
+def test_a_card_of_another_kind_is_refused(folder):
+    edit_card(folder, lambda table: table.update(kind="boosting"))
+    with pytest.raises(ModelMismatch, match="card of kind boosting; the arrays hold forest; the c"):
+        load_model(folder)
+
+
+def test_a_class_named_twice_is_refused(folder):
+    changed_arrays(folder, classes=np.array([1, 4, 4], np.uint8))
+    edit_card(folder, lambda table: table["classes"][2].update(value=4, name="forest"))
+    with pytest.raises(ConfigError, match="classes: got forest twice"):
+        load_model(folder)
+
+
+def test_a_doubled_key_of_a_card_is_refused(folder):
+    path = folder / CARD_NAME
+    path.write_text('name = "other"\n' + path.read_text())
+    with pytest.raises(ConfigError, match="not valid TOML: Cannot overwrite a value"):
+        load_card(folder)
+
+
+@pytest.mark.parametrize("name", ["./a\0b", "./" + "a" * 300, "./loop/x"])
+def test_paths_that_lead_nowhere_are_refused(folder, name):
+    (folder.parent / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"got a folder without card\.toml; give the folder of"):
+        find_model(name, folder.parent)
+
+
+def test_a_link_is_the_model_it_leads_to(folder):
+    link = folder.parent / "better-9.9.9"
+    link.symlink_to(folder)
+    assert find_model("./better-9.9.9", folder.parent) == folder.resolve()
+    assert load_model(link).card.full_name == "small-1.2.3"
 
 
 def test_a_card_with_other_features_is_refused(folder):
@@ -229,7 +304,7 @@ def test_a_renamed_folder_is_refused(folder):
         load_model(renamed)
 
 
-@pytest.mark.parametrize("name", ["..", "small-1.2.3", "nowhere-1.0.0", "", "a-1.0.0\n"])
+@pytest.mark.parametrize("name", ["..", "small-1.2.3", "nowhere-1.0.0", "", "a-1.0.0\n", "ä-1.0.0"])
 def test_names_that_are_not_shipped_are_refused(folder, name):
     with pytest.raises(ConfigError, match="no such model; shipped are"):
         find_model(name, folder.parent)
@@ -247,7 +322,15 @@ def test_a_model_is_found_by_its_path(folder):
 
 
 @pytest.mark.parametrize(
-    "pair", [("../up", "1.0.0"), ("a", "1.0"), ("A", "1.0.0"), ("a", "1.0.0/")]
+    "pair",
+    [
+        ("../up", "1.0.0"),
+        ("a", "1.0"),
+        ("A", "1.0.0"),
+        ("a", "1.0.0/"),
+        ("ä", "1.0.0"),
+        ("a", "１.0.0"),
+    ],
 )
 def test_a_name_stays_one_folder(pair):
     with pytest.raises(ConfigError, match="not the name of a model; give"):

@@ -55,3 +55,9 @@ def test_a_misjudged_pixel_follows_its_field():
     assert out.dims == cube.dims
     assert (out[0, :, :8] > 0.5).all()
     assert (out[0, :, 8:] < 0.5).all()
+
+
+@pytest.mark.parametrize("method", ["slic", "felzenszwalb"])
+def test_a_single_pixel_is_a_segment(method):
+    rules = RULES.model_copy(update={"method": method})
+    assert segments(np.ones((4, 1, 1), "f4"), rules).tolist() == [[1]]

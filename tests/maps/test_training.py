@@ -28,6 +28,9 @@ def test_rare_classes_are_not_learned():
     assert found.not_learned == {LandCover.BUILT: 10}
     assert set(found.samples.labels) == {LandCover.PADDY, LandCover.FOREST}
     assert learnable(rare, min_samples=10).not_learned == {}
+    surveyed = [LandCover.PADDY, LandCover.WATER, LandCover.BUILT]
+    found = learnable(rare, min_samples=11, surveyed=surveyed)
+    assert found.not_learned == {LandCover.BUILT: 10, LandCover.WATER: 0}
     with pytest.raises(NoObservations, match=r"got 0 classes .* needed two; give"):
         learnable(rare, min_samples=1000)
 

@@ -250,3 +250,22 @@ def test_report_is_part_of_the_run(make_context, make_folder):
         folder.finish()
     assert path == folder.path / "report" / "index.html"
     assert check_run(folder.path) == []
+
+
+def test_ground_unlike_the_training_data_is_told(make_context):
+    context = make_context()
+    assert "Ground unlike" not in Page(render_report(context)).text
+    told = {
+        "name": "county",
+        "version": "2.0.1",
+        "source": "model",
+        "classes_not_known": ["wetland", SCRIPT],
+        "outside_training_data": {"Z02": {"before": 0.0, "after": 0.125}, "Z01": {}},
+    }
+    steps = [{"name": "land_cover", "parameters": told, "warnings": []}]
+    html = render_report(replace(context, manifest={**context.manifest, "steps": steps}))
+    text = Page(html).text
+    assert "trained on (model county 2.0.1): 12.5% of what was seen after in zone Z02." in text
+    assert "before in zone" not in text
+    assert "does not know wetland, " in text
+    assert SCRIPT not in html

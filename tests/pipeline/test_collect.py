@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.codes import Change
+from rs_monitor.codes import Change, TrainingDomain
 from rs_monitor.config import DetectionRules, data_root, read_toml
 from rs_monitor.findings.rules import load_finding_rules
 from rs_monitor.grid import pixel_area_m2
@@ -18,6 +18,7 @@ from rs_monitor.pipeline.collect import (
     ZoneProducts,
     decide,
     in_zone,
+    outside_shares,
     unseen_coverage,
     without_repeats,
     zone_patches,
@@ -242,3 +243,22 @@ def test_a_zone_never_read_is_in_the_coverage(detection):
     area_m2 = 20 * float(pixel_area_m2(zone.geobox).sum())
     assert row["area_m2"] == row["not_seen_m2"] == pytest.approx(area_m2)
     assert (row["looks_before_median"], row["looks_after_median"]) == (0.0, 0.0)
+
+
+def test_no_patch_at_all_is_a_table_without_rows(frame):
+    kept = without_repeats(frame({}), outlines(A=LEFT))
+    assert len(kept) == 0
+    assert kept.crs == CRS
+    assert "patch_id" in kept.columns
+
+
+def test_the_outside_share_is_of_the_seen_ground_of_the_zone():
+    before = np.full(SHAPE, TrainingDomain.OUTSIDE, dtype=np.uint8)
+    before[:, :20] = TrainingDomain.INSIDE
+    before[:5, :20] = TrainingDomain.OUTSIDE
+    before[5:10, :20] = TrainingDomain.NOT_SEEN
+    unseen = np.full(SHAPE, TrainingDomain.NOT_SEEN, dtype=np.uint8)
+    arrays = {"training_domain_before": before, "training_domain_after": unseen}
+    zone = zone_plan("Z1", LEFT)
+    assert outside_shares(ZoneProducts(zone, arrays)) == {"before": round(5 / 15, 4)}
+    assert outside_shares(ZoneProducts(zone, {})) == {}

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from rs_monitor.cli import main
 from rs_monitor.codes import LandCover, TrainingDomain
-from rs_monitor.config import load_config
-from rs_monitor.errors import ConfigError, ModelMismatch, RunError
+from rs_monitor.config import find_rules, load_config, read_toml
+from rs_monitor.errors import ConfigError, ModelMismatch, RsMonitorError, RunError
 from rs_monitor.maps.model_card import ModelCard
 from rs_monitor.maps.model_store import load_card, load_model
 from rs_monitor.outputs.layout import map_path
@@ -23,9 +23,28 @@ from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run
 from rs_monitor.pipeline.train import train
 
-SMALL = {"grid.block_px": 256, "land_cover.trees": 10, "land_cover.samples_per_class": 200}
+SMALL = {
+    "grid.block_px": 256,
+    "imagery.registration": "off",
+    "periods.before.start": "2024-06-01",
+    "periods.before.end": "2024-07-31",
+    "periods.after.start": "2025-06-01",
+    "periods.after.end": "2025-07-31",
+    "land_cover.trees": 10,
+    "land_cover.samples_per_class": 200,
+    "rules.land_cover": "quick.toml",
+}
 TAUGHT = SMALL | {"land_cover.calibrate": True, "land_cover.clean": True}
 NAME, VERSION = "county", "2.0.1"
+
+MIN_PARCELS = 12
+QUICK = {
+    "training": {"folds": 3, "min_parcels": MIN_PARCELS},
+    "cleaning": {"folds": 3},
+    "calibration": {"folds": 3, "replicates": 20, "floors": [0.001]},
+    "outside": {"folds": 3, "points": 100},
+}
+"""What makes a training slow on a large county is of no use on a small township."""
 
 
 def plan_of(folder: Path, overrides: dict[str, Any] | None = None) -> Plan:
@@ -54,6 +73,13 @@ def command(folder: Path, out: Path, *more: str) -> Result:
     settings = [f"--set={key}={json.dumps(value)}" for key, value in TAUGHT.items()]
     words = ["train", str(folder / "demo.toml"), "--out", str(out), "--version", VERSION]
     return CliRunner().invoke(main, [*words, *more, *settings])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(township_folder: Path) -> None:
+    table = read_toml(find_rules("land_cover", Path()))
+    text = toml_text(table | {name: table[name] | QUICK[name] for name in QUICK})
+    (township_folder / "quick.toml").write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +117,13 @@ def test_a_trained_model_says_what_it_is(trained: Made) -> None:
 
 def test_classes_with_few_parcels_are_not_assessable(trained: Made) -> None:
     by_name = {entry.name: entry for entry in trained.card.classes}
-    assert by_name["upland_crop"].parcels >= 30
+    assert by_name["upland_crop"].parcels >= MIN_PARCELS
     assert by_name["upland_crop"].users is not None
-    few = [entry for entry in by_name.values() if entry.parcels < 30]
+    few = [entry for entry in by_name.values() if entry.not_assessable]
     assert few
     for entry in few:
         assert (entry.users, entry.producers) == (None, None)
-        assert "30 are needed" in entry.not_assessable
+        assert f"{MIN_PARCELS} are needed" in entry.not_assessable
 
 
 def test_the_run_itself_learns_and_maps_the_same_in_other_chunks(
@@ -120,6 +146,11 @@ def test_a_run_says_which_model_it_used(trained: Made, applied: Run) -> None:
     assert (told["name"], told["version"]) == (NAME, VERSION)
     assert told["sha256"] == trained.card.arrays.sha256
     assert told["validation"]["overall"]["estimate"] > 0.6
+    assert "wetland" in told["classes_not_known"]
+    assert told["outside_training_data"].keys() == {"Z01", "Z02"}
+    for shares in told["outside_training_data"].values():
+        assert shares.keys() == {"before", "after"}
+        assert all(0 <= share < 0.3 for share in shares.values())
 
 
 def test_uncertainty_and_outside_are_mapped(applied: Run) -> None:
@@ -157,24 +188,28 @@ def test_what_the_imagery_cannot_give_is_refused_before_a_pixel(
 def test_a_synthetic_model_on_real_imagery_is_warned_about(
     township_folder: Path, trained: Made
 ) -> None:
-    assert not plan_of(township_folder, use(trained)).warnings
+    planned = plan_of(township_folder, use(trained))
+    assert not any("synthetic reflectance" in warning for warning in planned.warnings)
     planned = plan_of(township_folder, use(trained) | {"synthetic": False})
     assert any("synthetic reflectance and the imagery is real" in w for w in planned.warnings)
     fingerprints = {plan_of(township_folder, o).fingerprint for o in ({}, use(trained))}
     assert len(fingerprints) == 2
 
 
-def test_other_arrays_under_the_same_name_are_another_plan(
-    township_folder: Path, trained: Made, tmp_path: Path
+def test_a_model_that_was_changed_in_place_is_another_plan(
+    township_folder: Path, trained: Made, applied: Run, tmp_path: Path
 ) -> None:
-    before = plan_of(township_folder, use(trained)).fingerprint
     copy = shutil.copytree(trained.path, tmp_path / trained.path.name)
+    named = {"land_cover.source": "model", "land_cover.model": str(copy)}
+    before = plan_of(township_folder, named)
+    assert before.inputs["model"] == plan_of(township_folder, use(trained)).inputs["model"]
     card = tomllib.loads((copy / "card.toml").read_text())
     (copy / "card.toml").write_text(toml_text(card | {"not_for": ["this"]}))
-    path = {"land_cover.source": "model", "land_cover.model": str(copy)}
-    changed = plan_of(township_folder, path)
-    assert changed.inputs["model"] != plan_of(township_folder, use(trained)).inputs["model"]
-    assert changed.fingerprint != before
+    changed = plan_of(township_folder, named)
+    assert changed.inputs["model"] != before.inputs["model"]
+    assert changed.fingerprint != before.fingerprint
+    with pytest.raises(RunError, match="another"):
+        run_job(township_folder, applied.path.parent, named)
 
 
 def test_a_name_that_is_taken_is_refused(township_folder: Path, trained: Made) -> None:
@@ -187,6 +222,13 @@ def test_a_job_that_trains_nothing_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="train needs 'survey'"):
         train(plan_of(township_folder, use(trained)), tmp_path, name="a", version="1.0.0")
+
+
+@pytest.mark.parametrize("name", ["../up", "/up", "Up", "\u00fcp", ""])
+def test_a_model_stays_in_its_folder(township_folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="not the name of a model"):
+        train(plan_of(township_folder), tmp_path / "in", name=name, version="1.0.0")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_training_resumes_to_the_same_bytes(
@@ -229,7 +271,26 @@ def test_training_from_a_dated_table(township_folder: Path, tmp_path: Path) -> N
         plan_of(township_folder, table | {"land_cover.table": table["land_cover.table"]})
 
 
-def test_command_line(township_folder: Path, trained: Made) -> None:
+def test_a_table_that_cannot_be_used_is_refused_before_a_pixel(
+    township_folder: Path, tmp_path: Path
+) -> None:
+    survey = gpd.read_file(township_folder / "authority.gpkg", layer="dltb").head(3)
+    survey[["geometry"]].assign(label="a").to_file(tmp_path / "undated.gpkg", layer="t")
+    dated = survey[["geometry"]].assign(label="a", **{"from": "2024-01-01", "to": "2024-12-31"})
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        dated.set_crs(None, allow_override=True).to_file(tmp_path / "nowhere.gpkg", layer="t")
+    (tmp_path / "text.gpkg").write_text("no layer")
+    for name, message in {
+        "undated.gpkg": "without from, to; needed points or polygons with label, from and to",
+        "nowhere.gpkg": "without CRS",
+        "text.gpkg": "layer 't', which cannot be read",
+    }.items():
+        table = {"path": str(tmp_path / name), "layer": "t", "covers": {"a": "paddy"}}
+        with pytest.raises(RsMonitorError, match=message):
+            plan_of(township_folder, {"land_cover.source": "table", "land_cover.table": table})
+
+
+def test_command_line(township_folder: Path, trained: Made, tmp_path: Path) -> None:
     for words in ("SYNTHETIC authority.gpkg dltb", "not for real decisions", "left out as"):
         assert words in trained.printed
     again = command(township_folder, trained.path.parent, "--name", NAME)
@@ -239,6 +300,12 @@ def test_command_line(township_folder: Path, trained: Made) -> None:
     runner = CliRunner()
     listed = runner.invoke(main, ["models", "list", "--in", str(trained.path.parent)])
     assert listed.exit_code == 0, listed.output
+    assert "county-2.0.1" in listed.output
+    spoilt = shutil.copytree(trained.path, tmp_path / "spoilt-1.0.0")
+    shutil.copytree(trained.path, tmp_path / trained.path.name)
+    listed = runner.invoke(main, ["models", "list", "--in", str(tmp_path)])
+    assert listed.exit_code == 3
+    assert f"refused {spoilt.name}: " in listed.output
     assert "county-2.0.1" in listed.output
     shown = runner.invoke(main, ["models", "show", str(trained.path)])
     assert shown.exit_code == 0, shown.output
