@@ -31,6 +31,9 @@ FEATURES = 30
 EDGE_PX = 256
 TRAINING_PX = 20_000
 LARGEST_GAP = 1e-6
+STRAY_SHARE = 1e-4
+"""Pixels that may differ from a peer that rounds float64 thresholds to the nearest float32."""
+
 SLOW_SHARE = 8
 """Peers ten times slower than the others answer an eighth of the pixels."""
 
@@ -113,6 +116,16 @@ def probabilities_agree(ours: Any, peer: Any) -> str:
     return f"max {gap:.1g}"
 
 
+def probabilities_agree_but_for_strays(ours: Any, peer: Any) -> str:
+    """For peers that send a few pixels on a threshold the other way."""
+    expected = probabilities(peer)
+    gaps = np.abs(probabilities(ours)[: len(expected)] - expected).max(axis=1)
+    strays = gaps > LARGEST_GAP
+    if not strays.mean() <= STRAY_SHARE:
+        raise Disagreement(f"{strays.sum()} of {len(gaps)} px differ, by {gaps.max():.1g}")
+    return f"max {gaps[~strays].max():.1g}, {strays.sum()} of {len(gaps)} px by {gaps.max():.1g}"
+
+
 def compete(
     stage: str,
     trees: FlatForest | FlatBoost,
@@ -120,6 +133,7 @@ def compete(
     peers: Sequence[Entrant],
     goals: Sequence[Goal],
     quick: bool,
+    agreement: Callable[[Any, Any], str] = probabilities_agree,
 ) -> list[Line]:
     ours = [
         Entrant(f"kernel ({THREADS})", kernel(trees, pixels)),
@@ -130,7 +144,7 @@ def compete(
         ours,
         peers,
         units=len(pixels),
-        agreement=probabilities_agree,
+        agreement=agreement,
         goals=goals,
         quick=quick,
     )
@@ -267,17 +281,22 @@ def lightgbm_lines(pixels: Pixels, size: Size, quick: bool) -> list[Line]:
     peers = [
         Entrant(LIGHTGBM, lambda: booster.predict(pixels, num_threads=THREADS)),
         Entrant("lightgbm Booster.predict (1)", lambda: booster.predict(pixels, num_threads=1)),
-        Entrant(ONEDAL, made_once(onedal, pixels)),
-        Entrant(f"onnxruntime, onnxmltools ({THREADS})", onnx),
         slow(
             f"treelite GTIL ({THREADS})",
             lambda: gtil(lambda treelite: treelite.frontend.from_lightgbm(booster)),
             pixels,
         ),
     ]
-    stage = f"LightGBM, {size.rounds} rounds"
-    goals = [Goal(LIGHTGBM, 3), Goal(ONEDAL, 0.7)]
-    return compete(stage, flat_lightgbm(booster.dump_model()), pixels, peers, goals, quick)
+    rounding = [
+        Entrant(ONEDAL, made_once(onedal, pixels)),
+        Entrant(f"onnxruntime, onnxmltools ({THREADS})", onnx),
+    ]
+    stage, trees = f"LightGBM, {size.rounds} rounds", flat_lightgbm(booster.dump_model())
+    lenient = probabilities_agree_but_for_strays
+    return [
+        *compete(stage, trees, pixels, peers, [Goal(LIGHTGBM, 3)], quick),
+        *compete(stage, trees, pixels, rounding, [Goal(ONEDAL, 0.7)], quick, lenient),
+    ]
 
 
 def masked_lines(size: Size, quick: bool) -> list[Line]:
