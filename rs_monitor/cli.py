@@ -163,7 +163,9 @@ def train(
     _show_card(trained.card)
     for zone, what, why in trained.ledger.all_failures():
         click.echo(f"failed {zone}: {what}: {why}", err=True)
-    click.echo(f'use it with [land_cover] source = "model", model = "{trained.path}"')
+    # a path in a job starts from the job's folder, not from here
+    place = trained.path.resolve()
+    click.echo(f'use it with [land_cover] source = "model", model = "{place}"')
     sys.exit(WITH_FAILURES if trained.ledger.all_failures() else DONE)
 
 
