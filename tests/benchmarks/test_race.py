@@ -154,9 +154,10 @@ def test_memory_is_the_high_water_mark_not_what_is_left():
         held = np.ones(50_000_000, "uint8")
         return int(held[-1])
 
-    result, size = high_water(run)
-    assert result == 1
-    assert 45e6 < size < 80e6
+    # a system that takes cold pages away meanwhile hides what a call adds: the best of five
+    found = [high_water(run) for _ in range(5)]
+    assert {result for result, _ in found} == {1}
+    assert 45e6 < max(size for _, size in found) < 80e6
 
 
 @pytest.mark.skipif(not np.isfinite(high_water(list)[1]), reason="no /proc here")
@@ -166,8 +167,9 @@ def test_memory_of_threads_that_ended_is_counted():
             pool.submit(lambda: np.ones(20_000_000, "uint8")[-1]).result()
         return 2.0
 
-    line = run_race([Entrant("ours", run)], [TWO._replace(name="peer")], units=1)[0]
-    assert 18e6 < line.bytes_per_unit < 40e6
+    peer = TWO._replace(name="peer")
+    lines = [run_race([Entrant("ours", run)], [peer], units=1)[0] for _ in range(5)]
+    assert 18e6 < max(line.bytes_per_unit for line in lines) < 40e6
 
 
 def test_strips_in_threads_make_the_whole():
