@@ -34,6 +34,7 @@ RETRIES = 2
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _HEAP_UP_TO = 2**25
 """Where glibc's own adjustment of the threshold ends in a process that frees large arrays."""
+_SMALL = 2**16
 
 NOT_INSTALLED = "peer not installed"
 COPY = "copy"
@@ -202,12 +203,17 @@ def high_water(run: Callable[[], Any]) -> tuple[Any, float]:
 
 @contextmanager
 def _arrays_in_maps() -> Iterator[None]:
-    """Give arrays maps of their own: what one call leaves in the heap would hide the next."""
+    """Give arrays maps of their own: what one call leaves in the heap would hide the next.
+
+    Threads have heaps of their own, whose free end ``malloc_trim`` leaves alone: it is given back
+    when an array is freed there, which the call before the measured one does.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         yield
         return
-    mallopt(_MMAP_THRESHOLD, 2**16)
+    mallopt(_MMAP_THRESHOLD, _SMALL)
+    mallopt(_TRIM_THRESHOLD, _SMALL)
     try:
         yield
     finally:

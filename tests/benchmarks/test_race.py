@@ -1,6 +1,7 @@
 """The table must not be able to flatter: slow is short, different is no ratio at all."""
 
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -160,16 +161,36 @@ def test_memory_is_the_high_water_mark_not_what_is_left():
     assert 45e6 < max(size for _, size in found) < 80e6
 
 
-@pytest.mark.skipif(not np.isfinite(high_water(list)[1]), reason="no /proc here")
-def test_memory_of_threads_that_ended_is_counted():
+def _peak_of_a_thread():
     def run():
         with ThreadPoolExecutor(1) as pool:
             pool.submit(lambda: np.ones(20_000_000, "uint8")[-1]).result()
         return 2.0
 
     peer = TWO._replace(name="peer")
+    # a system that takes cold pages away meanwhile hides what a call adds: the best of five
     lines = [run_race([Entrant("ours", run)], [peer], units=1)[0] for _ in range(5)]
-    assert 18e6 < max(line.bytes_per_unit for line in lines) < 40e6
+    return max(line.bytes_per_unit for line in lines)
+
+
+@pytest.mark.skipif(not np.isfinite(high_water(list)[1]), reason="no /proc here")
+def test_memory_of_threads_that_ended_is_counted():
+    assert 18e6 < _peak_of_a_thread() < 40e6
+
+
+@pytest.mark.skipif(not np.isfinite(high_water(list)[1]), reason="no /proc here")
+def test_heaps_left_by_earlier_threads_hide_nothing():
+    together = threading.Barrier(4)
+
+    def leave_a_heap(_):
+        together.wait()
+        small = [np.ones(200_000, "uint8") for _ in range(150)]
+        together.wait()
+        return len(small)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(leave_a_heap, range(4))) == [150] * 4
+    assert 18e6 < _peak_of_a_thread() < 40e6
 
 
 def test_strips_in_threads_make_the_whole():
