@@ -22,7 +22,8 @@ from benchmarks.race import (
     strips_of,
 )
 from benchmarks.series import DATES, DAYS, EDGE_PX, HISTORY, QUICK_EDGE_PX, make_series
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.kernels.bfast_monitor import BREAK_DAY, LAYERS, MAGNITUDE, monitor_breaks
 from rs_monitor.kernels.boundaries import monitoring_mosum_critical
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor

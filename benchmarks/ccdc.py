@@ -21,7 +21,8 @@ from benchmarks.race import (
     strips_of,
 )
 from benchmarks.series import DATES, DAYS, EDGE_PX, HISTORY, QUICK_EDGE_PX, make_series
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.kernels.harmonic import harmonic_regressors
 from rs_monitor.kernels.stable_fit import BREAK_DAY, LAYERS, monitor_stable_fit
 from rs_monitor.maps.breaks import BreakRules, ccdc_monitor

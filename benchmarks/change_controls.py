@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from benchmarks.demo_seeds import markdown
 from rs_monitor.codes import Change, LastingLoss
-from rs_monitor.config import data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import read_toml
 from rs_monitor.estimation.agreement import score_change
 from rs_monitor.maps.change_rules import ChangeRules
 from rs_monitor.maps.combined import CombinedFit, combined_change, fit_combined, refit_combined

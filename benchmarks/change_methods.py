@@ -14,7 +14,8 @@ import xarray as xr
 
 from benchmarks.tables import markdown
 from rs_monitor.codes import Change
-from rs_monitor.config import data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import read_toml
 from rs_monitor.estimation.agreement import score_change
 from rs_monitor.maps.change_rules import ChangeRules
 from rs_monitor.maps.two_date import fit_two_date, two_date_change

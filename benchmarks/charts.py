@@ -24,7 +24,7 @@ from benchmarks.race import (
     strips_of,
 )
 from benchmarks.series import DATES, DAYS, EDGE_PX, HISTORY, QUICK_EDGE_PX, make_series
-from rs_monitor.config import load_table
+from rs_monitor.config.reading import load_table
 from rs_monitor.kernels.chart_steps import CHANGE, LAYERS, NOT_FITTED, UNSTABLE_HISTORY
 from rs_monitor.kernels.charts import run_chart
 from rs_monitor.maps.monitoring import ChartRules, Method, monitor

@@ -23,7 +23,8 @@ from scipy import ndimage
 from benchmarks.panels import Picture, limits_of, ramp, reasons_shown, save_panels, shown
 from benchmarks.tables import markdown
 from rs_monitor.codes import Sky
-from rs_monitor.config import data_root
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.rules import load_rules
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.composites import Method, clear_looks, composite, longest_gap
 from rs_monitor.imagery.index import index_folder
@@ -31,7 +32,7 @@ from rs_monitor.imagery.load import load_cube, to_reflectance
 from rs_monitor.imagery.masks import screen
 from rs_monitor.imagery.search import search
 from rs_monitor.outputs.raster import read_raster
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 
 Layer = NDArray[np.float32]
 MaskBand = Literal["fmask", "cloudmask"]
@@ -204,7 +205,7 @@ def load_looks(source: Path, case: Case, folder: Path) -> Looks:
         kind=case.mask or "none",
         band=case.mask,
         spectral_bands=case.bands,
-        rules=load_imagery_rules("imagery", Path()).clear_sky,
+        rules=load_rules("imagery", Path(), ImageryRules).clear_sky,
     ).compute()
     values = to_reflectance(cube, case.bands)[list(case.bands)]
     return Looks(case, items, geobox, values, sky, time.perf_counter() - began)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.tables import markdown
+from rs_monitor.config.rules import load_rules
 from rs_monitor.estimation.accuracy import assess
-from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.estimation.certified import certified_lower_bound, stratum_weights
 from rs_monitor.estimation.error_matrix import ErrorMatrix, error_matrix
 from rs_monitor.estimation.intervals import (
@@ -42,7 +43,7 @@ PIXELS = 5_000_000
 CONFIDENCE = 0.95
 Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 Z_ONE_SIDED = float(stats.norm.ppf(CONFIDENCE))
-UNEXPECTED_WEIGHT = load_accuracy_rules("accuracy", Path.cwd()).estimation.unexpected_weight
+UNEXPECTED_WEIGHT = load_rules("accuracy", Path.cwd(), AccuracyRules).estimation.unexpected_weight
 COLUMN = np.array([[True, False], [True, False]])
 POINTS = 1024
 """Nodes of the convolution; coarser than the default, which errs on the wide side."""
@@ -224,7 +225,7 @@ def run_readers(readers: Readers, samples: int, seed: Sequence[int]) -> pd.DataF
     scenario = Scenario(0.02, "two", 100, "little")
     units, place = scenario.units, np.repeat([0, 1], 100)
     matrix = partial(two_class_matrix, place, units)
-    rules = load_accuracy_rules("accuracy", Path.cwd()).estimation
+    rules = load_rules("accuracy", Path.cwd(), AccuracyRules).estimation
     rows: list[dict[str, Any]] = []
     for held in scenario.populations(samples, rng):
         hits = rng.hypergeometric(held, units - held, 100)

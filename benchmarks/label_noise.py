@@ -23,7 +23,7 @@ from benchmarks.land_cover_data import cube
 from benchmarks.land_cover_townships import true_codes
 from benchmarks.tables import markdown
 from rs_monitor.codes import LAND_COVER_STYLE, CodeSystem, LandCover
-from rs_monitor.config import find_rules
+from rs_monitor.config.rules import find_rules
 from rs_monitor.maps.classifier import ClassifierRules, LandCoverClassifier
 from rs_monitor.maps.features import season_features
 from rs_monitor.maps.label_noise import CleaningRules, CleanReport, clean_samples

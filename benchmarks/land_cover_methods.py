@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.land_cover_data import Array, Season, Site
+from rs_monitor.config.rules import load_rules
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import (
     SCENE,
@@ -24,7 +25,7 @@ from rs_monitor.maps.feature_spec import (
 )
 from rs_monitor.maps.features import season_features
 from rs_monitor.maps.land_cover import LandCoverModel, class_probabilities
-from rs_monitor.maps.land_cover_rules import LandCoverRules, load_land_cover_rules
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.objects import mean_by_segment, segments
 from rs_monitor.maps.samples import Samples
 from rs_monitor.maps.smoothing import smooth_probabilities
@@ -55,7 +56,7 @@ METHODS = (PLAIN, PLAIN_OURS, TREES, OURS, SHARES, SMOOTHED, SEGMENTS)
 
 @cache
 def rules() -> LandCoverRules:
-    return load_land_cover_rules("land_cover", Path())
+    return load_rules("land_cover", Path(), LandCoverRules)
 
 
 @dataclass(frozen=True)

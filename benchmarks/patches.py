@@ -9,7 +9,9 @@ from scipy import ndimage
 
 from benchmarks.race import Disagreement, Entrant, Goal, Line, markdown, race
 from rs_monitor.codes import Change
-from rs_monitor.config import DetectionRules, data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.findings.groups import group_pixels
 from rs_monitor.kernels.labels import label_groups
 from rs_monitor.kernels.patch_sums import PatchSums, patch_sums

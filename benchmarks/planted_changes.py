@@ -21,7 +21,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from benchmarks.tables import markdown
-from rs_monitor.config import find_rules, load_table
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.rules import find_rules
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor, ccdc, ccdc_monitor
 from rs_monitor.maps.monitoring import ChartRules, monitor
 from rs_monitor.maps.watch import MonitoringRules, WatchRules, start_watch, update

@@ -15,7 +15,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from benchmarks.demo_seeds import markdown
-from rs_monitor.config import data_root
+from rs_monitor.config.paths import data_root
 from rs_monitor.imagery.dark_levels import (
     DarkLevels,
     RadiometryRules,

@@ -19,7 +19,7 @@ import pandas as pd
 import rasterio.warp
 from shapely.geometry import box
 
-from rs_monitor.config import RunConfig
+from rs_monitor.config.job import RunConfig
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.search import iter_items, search
 

@@ -22,11 +22,12 @@ from odc.geo.xr import xr_coords
 from benchmarks.land_cover_townships import true_codes
 from benchmarks.tables import markdown
 from rs_monitor.codes import CodeSystem
+from rs_monitor.config.rules import load_rules
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import SEASON
 from rs_monitor.maps.features import season_features
 from rs_monitor.maps.land_cover import LandCoverModel, class_probabilities
-from rs_monitor.maps.land_cover_rules import LandCoverRules, load_land_cover_rules
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_arrays import kind_of
 from rs_monitor.maps.model_card import SCHEMA_VERSION, ImageryCard, ModelCard, TrainingCard
 from rs_monitor.maps.model_store import load_model
@@ -243,7 +244,7 @@ def main(argv: Sequence[str]) -> None:
     taken = given.out is not None and (given.out / f"{NAME}-{VERSION}").exists()
     if taken and not given.replace:
         parser.error(f"{NAME}-{VERSION} is there already; give --replace, or raise its version")
-    rules = load_land_cover_rules("land_cover", Path())
+    rules = load_rules("land_cover", Path(), LandCoverRules)
     draw = partial(samples_of, rules=rules, size_px=given.size)
     drawn = together([draw(seed, truth=False)[0] for seed in given.seeds])
     samples = learnable(drawn, min_samples=rules.training.min_samples).samples

@@ -10,7 +10,8 @@ import pandas as pd
 
 from benchmarks.demo_seeds import markdown
 from rs_monitor.codes import Change
-from rs_monitor.config import data_root, load_config
+from rs_monitor.config.job import load_config
+from rs_monitor.config.paths import data_root
 from rs_monitor.estimation.agreement import score_change
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.layout import map_path

@@ -8,7 +8,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from rs_monitor.cli import USAGE, main
+from rs_monitor.cli import main
+from rs_monitor.cli.options import USAGE
 
 HEAVY = ("xarray", "numba", "dask", "distributed", "pandas", "rasterio", "sklearn", "pydantic")
 

@@ -5,25 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from rs_monitor import config as config_module
-from rs_monitor.acceptance.rules import load_acceptance_rules
-from rs_monitor.config import (
-    DATA_VARIABLE,
-    DetectionRules,
-    Posterior,
-    TwoDate,
-    data_root,
-    find_rules,
-    load_config,
-    load_table,
-    origins,
-    parse_config,
-    read_toml,
-    resolve_path,
-)
+from rs_monitor.acceptance.rules import AcceptanceRules
+from rs_monitor.config import paths
+from rs_monitor.config.change import Posterior, TwoDate
+from rs_monitor.config.job import load_config, origins, parse_config
+from rs_monitor.config.paths import DATA_VARIABLE, data_root, resolve_path
+from rs_monitor.config.reading import load_table, read_toml
+from rs_monitor.config.rules import DetectionRules, find_rules
 from rs_monitor.errors import ConfigError
 from rs_monitor.estimation.accuracy_rules import AccuracyRules
-from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.findings.rules import FindingRules
 from rs_monitor.imagery.side_table import read_side_table
 from rs_monitor.maps.breaks import BreakRules
 from rs_monitor.maps.change_rules import ChangeRules
@@ -37,8 +28,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 LOADERS = {
     "detection": lambda path: load_table(path, DetectionRules),
     "detection-two-dates": lambda path: load_table(path, DetectionRules),
-    "findings-guide-2024": load_finding_rules,
-    "acceptance-guide-2024": load_acceptance_rules,
+    "findings-guide-2024": lambda path: load_table(path, FindingRules),
+    "acceptance-guide-2024": lambda path: load_table(path, AcceptanceRules),
     "accuracy": lambda path: load_table(path, AccuracyRules),
     "imagery": lambda path: load_table(path, ImageryRules),
     "breaks": lambda path: load_table(path, BreakRules),
@@ -349,7 +340,7 @@ def test_every_detection_number_has_its_origin():
 def test_data_stand_in_the_wheel_or_in_the_checkout(monkeypatch, tmp_path):
     package = tmp_path / "site-packages" / "rs_monitor"
     package.mkdir(parents=True)
-    monkeypatch.setattr(config_module, "__file__", str(package / "config.py"))
+    monkeypatch.setattr(paths, "__file__", str(package / "config" / "paths.py"))
     assert data_root() == package.parent
     (package / "_data").mkdir()
     assert data_root() == package / "_data"

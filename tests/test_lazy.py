@@ -21,7 +21,8 @@ from odc.geo.xr import xr_coords
 import rs_monitor.imagery
 import rs_monitor.maps
 from rs_monitor.codes import AlertStatus
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch
 from rs_monitor.imagery.composites import (
     clear_looks,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rs_monitor.acceptance.evidence import Measures, PixelCounts
 from rs_monitor.acceptance.rules import AcceptanceRules, Area, Count, CroppedRule, Ratio, Slope
 from rs_monitor.codes import AreaSource, Status
-from rs_monitor.config import Period
+from rs_monitor.config.imagery import Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from rs_monitor.acceptance.overlay import Overlay, valid_shapes
 from rs_monitor.acceptance.rules import AcceptanceRules, SlopeRule
 from rs_monitor.codes import CROPLAND, NODATA, SEALED, LandCover, is_arable
-from rs_monitor.config import Period
+from rs_monitor.config.imagery import Period
 from rs_monitor.errors import GridMismatch, LayerError
 from rs_monitor.kernels.grades import grade_codes
 from rs_monitor.maps.cover import Cover, cover_of, sample, weighted_mean

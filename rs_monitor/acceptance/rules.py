@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from rs_monitor.config import Model, problems_of, read_toml
-from rs_monitor.errors import ConfigError
+from rs_monitor.config.tables import Model
 
 Origin = Literal["source", "READ", "proposal", "MEM-H"]
 Severity = Literal["block", "fail", "verify", "info", "recorded"]
@@ -190,28 +188,3 @@ class AcceptanceRules(Model):
     new_05: ExtentRule = Field(alias="NEW-05")
     new_07: SitingRule = Field(alias="NEW-07")
     slp_01: SlopeRule = Field(alias="SLP-01")
-
-
-def load_acceptance_rules(path: Path) -> AcceptanceRules:
-    """Read and check a rule file.
-
-    Parameters
-    ----------
-    path : Path
-        TOML file, e.g. ``configs/rules/acceptance-guide-2024.toml``.
-
-    Returns
-    -------
-    AcceptanceRules
-        Frozen rules.
-
-    Raises
-    ------
-    ConfigError
-        Lists every mistake with key and expectation.
-    """
-    raw = read_toml(path)
-    try:
-        return AcceptanceRules.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(str(path), problems_of(error)) from None

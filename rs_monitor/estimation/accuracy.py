@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.estimation.certified import certified_lower_bound, stratum_weights
 from rs_monitor.estimation.error_matrix import ErrorMatrix
 from rs_monitor.estimation.intervals import Method, Tally, ratio_interval, stratified_interval

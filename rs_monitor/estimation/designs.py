@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 
 
 class Design(StrEnum):

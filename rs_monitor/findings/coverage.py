@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Change
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.errors import GridMismatch
 from rs_monitor.findings.detectability import detectable
 from rs_monitor.findings.patches import ZoneMaps

@@ -12,7 +12,8 @@ from pydantic import Field
 from scipy import ndimage
 
 from rs_monitor.codes import Measurability
-from rs_monitor.config import DetectionRules, Model
+from rs_monitor.config.rules import DetectionRules
+from rs_monitor.config.tables import Model
 
 
 class DetectabilityRules(Model):

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from skimage.segmentation import watershed
 
 from rs_monitor.codes import CROPLAND, SEALED, WOODY, Change, LandCover
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.kernels.labels import label_groups, renumber_groups
 
 Labels = NDArray[np.int32]

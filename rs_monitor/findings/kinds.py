@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from rs_monitor.codes import CROPLAND, SEALED, WOODY, ChangeKind, LandCover, separable
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules
 
 _ANY = frozenset(LandCover)
 _WET = frozenset({LandCover.WATER, LandCover.WETLAND})

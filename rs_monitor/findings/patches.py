@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from rs_monitor.authority.area import areas_m2
 from rs_monitor.codes import LAND_COVER_STYLE, LandCover
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.errors import GridMismatch
 from rs_monitor.findings.detectability import DetectabilityRules, measurability, shift_fraction
 from rs_monitor.findings.groups import CLASSES, Labels, group_pixels, outline_groups

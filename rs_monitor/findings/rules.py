@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rs_monitor.codes import LAND_COVER_STYLE, ChangeKind, CodeSystem
-from rs_monitor.config import Model, problems_of, read_toml
-from rs_monitor.errors import ConfigError
+from rs_monitor.config.tables import Model
 
 Input = Literal["land", "pbf", "redline", "udb", "zones", "permits", "dem", "land_cover"]
 Overlay = Literal["pbf", "redline"]
@@ -100,26 +98,6 @@ class FindingRules(Model):
         if unknown:
             raise ValueError(f"big_classes lacks {', '.join(unknown)}, used by a rule")
         return self
-
-
-def load_finding_rules(path: Path) -> FindingRules:
-    """Read and check a rule file.
-
-    Parameters
-    ----------
-    path : Path
-        TOML file, e.g. ``configs/rules/findings-guide-2024.toml``.
-
-    Raises
-    ------
-    ConfigError
-        Lists every mistake with its key.
-    """
-    raw = read_toml(path)
-    try:
-        return FindingRules.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(str(path), problems_of(error)) from None
 
 
 def _known() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.imagery.illumination import IlluminationRules
 
 LOWEST = -0.3

@@ -12,7 +12,9 @@ import xarray as xr
 from pydantic import Field
 
 from rs_monitor.codes import Quantity
-from rs_monitor.config import Model, data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import CatalogError, ConfigError, QuantityError
 from rs_monitor.imagery.families import Family, family_of
 from rs_monitor.imagery.records import SceneItem

@@ -21,7 +21,7 @@ from odc.geo.geobox import GeoBox
 from pydantic import Field
 
 from rs_monitor.codes import Quantity
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import QuantityError
 from rs_monitor.grid import require_projected
 from rs_monitor.kernels.illumination import (

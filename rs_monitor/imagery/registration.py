@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import GridMismatch, NoObservations
 from rs_monitor.imagery.orientation import Edges, edges_of, match_window, matcher
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 
 Span = tuple[dt.date, dt.date]
 """First and last day of a period, both included."""

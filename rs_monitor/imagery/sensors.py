@@ -8,7 +8,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from rs_monitor.config import Model, data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError
 
 _NO_SENSORS = frozenset({"harmonisation"})

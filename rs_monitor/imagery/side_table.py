@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from rs_monitor.config import Model, problems_of, read_toml
+from rs_monitor.config.reading import problems_of, read_toml
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError
 from rs_monitor.imagery.catalog import parse_utc
 from rs_monitor.imagery.naming import noon_utc

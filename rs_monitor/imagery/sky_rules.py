@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 
 
 class InPlaceRules(Model):

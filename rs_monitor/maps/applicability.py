@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from rs_monitor.codes import TrainingDomain
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ModelMismatch, NoObservations
 from rs_monitor.kernels.applicability import nearest_distance
 from rs_monitor.lazy import map_pixels, reduce_time

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import NoObservations, QuantityError
 from rs_monitor.imagery.composites import only_clear
 from rs_monitor.kernels.alerts import season_levels

@@ -14,7 +14,7 @@ from pydantic import Field
 from scipy.stats import chi2
 
 from rs_monitor.codes import BreakStatus
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError, GridMismatch, NoObservations
 from rs_monitor.kernels import bfast_monitor as bfast
 from rs_monitor.kernels import ccdc_raster, stable_fit

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.isotonic import IsotonicRegression
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ModelMismatch, NoObservations
 from rs_monitor.kernels.calibration import log_linear
 

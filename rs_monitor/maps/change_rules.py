@@ -6,7 +6,7 @@ import math
 
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 
 
 class CombinedRules(Model):

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.maps.calibration import (
     CalibrationMethod,
     CalibrationRules,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError
 from rs_monitor.maps.spectral_catalogue import index_bands, index_units
 

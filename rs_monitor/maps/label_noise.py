@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rs_monitor.codes import NOT_SEPARABLE
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import NoObservations
 from rs_monitor.maps.samples import Samples
 from rs_monitor.maps.validation import groups_of_each_class, out_of_fold

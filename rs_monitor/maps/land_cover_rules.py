@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from rs_monitor.config import Model, find_rules, load_table
+from rs_monitor.config.tables import Model
 from rs_monitor.maps.applicability import OutsideRules
 from rs_monitor.maps.calibration import CalibrationRules
 from rs_monitor.maps.classifier import ClassifierRules
@@ -42,14 +40,3 @@ class LandCoverRules(Model):
     outside: OutsideRules
     smoothing: SmoothingRules
     objects: ObjectRules
-
-
-def load_land_cover_rules(name_or_path: str, base: Path) -> LandCoverRules:
-    """Read the numbers of land cover.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such rule file, or with every mistake in it.
-    """
-    return load_table(find_rules(name_or_path, base), LandCoverRules)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from rs_monitor.codes import LAND_COVER_STYLE, CodeSystem, LandCover
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.maps.feature_spec import FeatureSpec
 
 SCHEMA_VERSION = 1

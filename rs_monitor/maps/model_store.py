@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 
-from rs_monitor.config import data_root, problems_of, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import problems_of, read_toml
 from rs_monitor.errors import ConfigError, ModelMismatch
 from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.model_arrays import Arrays, kind_of, model_of

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import GridMismatch, NoObservations
 from rs_monitor.kernels import charts
 from rs_monitor.kernels.boundaries import monitoring_cusum_critical, monitoring_mosum_critical

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from skimage.segmentation import felzenszwalb, slic
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.lazy import map_lattice
 
 NO_SEGMENT = 0

@@ -26,7 +26,7 @@ from rs_monitor.codes import (
     LeftOut,
     land_cover_of,
 )
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError, GridMismatch, LayerError, MissingCRS
 from rs_monitor.grid import describe, require_projected
 from rs_monitor.maps.lattice import spatial_blocks

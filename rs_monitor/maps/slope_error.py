@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from pydantic import Field
 
 from rs_monitor.codes import SLOPE_LIMIT_STYLE, SlopeLimit
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import ConfigError
 from rs_monitor.grid import require_projected
 from rs_monitor.kernels.exceedance import gradient_exceedance

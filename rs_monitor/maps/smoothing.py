@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.kernels.bayes_smooth import bayes_smooth
 from rs_monitor.lazy import map_looks
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rs_monitor.codes import AlertStatus
-from rs_monitor.config import Model
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import GridMismatch, ModelMismatch, NoObservations
 from rs_monitor.imagery.composites import only_clear
 from rs_monitor.kernels.alerts import (

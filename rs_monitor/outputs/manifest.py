@@ -20,7 +20,7 @@ import rasterio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import rs_monitor
-from rs_monitor.config import problems_of
+from rs_monitor.config.reading import problems_of
 from rs_monitor.errors import RunError
 from rs_monitor.outputs.digest import file_sha256, fingerprint
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyogrio
 from pydantic import ValidationError
 
-from rs_monitor.config import problems_of
+from rs_monitor.config.reading import problems_of
 from rs_monitor.errors import ConfigError, LayerError, ReadError
 from rs_monitor.estimation.designs import DesignRecord
 from rs_monitor.estimation.points import KEY, blind, key_digest, key_of

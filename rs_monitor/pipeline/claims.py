@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rs_monitor.acceptance.claims import judge_claims
 from rs_monitor.acceptance.doubts import table_doubts
 from rs_monitor.acceptance.evidence import Evidence
-from rs_monitor.acceptance.rules import AcceptanceRules, load_acceptance_rules
+from rs_monitor.acceptance.rules import AcceptanceRules
 from rs_monitor.authority.layers import read_layer
-from rs_monitor.config import find_rules
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.rules import find_rules
 from rs_monitor.errors import ConfigError, RunError
 from rs_monitor.grid import require_same_grid
 from rs_monitor.outputs.doctor import check_run
@@ -90,7 +91,7 @@ def verify(plan: Plan, out: Path, *, truth: pd.DataFrame | None = None) -> Verif
     # judged before the folder is opened: claims that cannot be judged leave the run as it was
     rules_path = find_rules(plan.config.rules.acceptance, plan.base)
     unsound = unsound_ground(plan, read_manifest(out))
-    judged = _judge(plan, claims, products, load_acceptance_rules(rules_path), unsound)
+    judged = _judge(plan, claims, products, load_table(rules_path, AcceptanceRules), unsound)
     found = read_found(out)
     with RunFolder.reopen(out) as folder:
         folder.add_vector(

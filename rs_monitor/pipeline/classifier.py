@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from rs_monitor.codes import LAND_COVER_STYLE
-from rs_monitor.config import Period, RunConfig, resolve_path
+from rs_monitor.config.imagery import Period
+from rs_monitor.config.job import RunConfig
+from rs_monitor.config.paths import resolve_path
 from rs_monitor.errors import ConfigError, ModelMismatch
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.seasons import SeasonRules, check_season

@@ -24,7 +24,7 @@ from rs_monitor.codes import (
     ClassStyle,
     TrainingDomain,
 )
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.findings.coverage import coverage, no_coverage
 from rs_monitor.findings.decide import evaluate, propose
 from rs_monitor.findings.detectability import DetectabilityRules

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from rs_monitor.cluster import Pool, open_pool, run_tasks
-from rs_monitor.config import data_root, load_config
+from rs_monitor.config.job import load_config
+from rs_monitor.config.paths import data_root
 from rs_monitor.errors import RunError
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.atomic import write_text

@@ -11,7 +11,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 import rs_monitor
-from rs_monitor.config import RunConfig
+from rs_monitor.config.job import RunConfig
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.harmonise import harmonisation_key
 from rs_monitor.pipeline.relief import sun_of

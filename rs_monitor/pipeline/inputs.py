@@ -12,14 +12,11 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from rs_monitor.authority.layers import read_layer
 from rs_monitor.codes import LAND_COVER_STYLE
-from rs_monitor.config import (
-    LayerSettings,
-    Period,
-    RunConfig,
-    find_rules,
-    require_file,
-    resolve_path,
-)
+from rs_monitor.config.imagery import Period
+from rs_monitor.config.job import RunConfig
+from rs_monitor.config.paths import require_file, resolve_path
+from rs_monitor.config.rules import find_rules, load_rules
+from rs_monitor.config.tables import LayerSettings
 from rs_monitor.errors import ConfigError, LayerError, MissingCRS, NoObservations
 from rs_monitor.imagery.catalog import ItemSet, Refusal, SceneItem
 from rs_monitor.imagery.harmonise import check_harmonisable, load_harmonisation
@@ -29,7 +26,7 @@ from rs_monitor.imagery.seasons import check_season, pair_by_season
 from rs_monitor.maps.model_store import StoredModel
 from rs_monitor.outputs.digest import file_sha256, fingerprint, table_digest
 from rs_monitor.pipeline.identity import item_identity
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 
 LayerKind = Literal["land", "pbf", "redline", "udb", "permits"]
 LAYER_KINDS: tuple[LayerKind, ...] = ("land", "pbf", "redline", "udb", "permits")
@@ -241,7 +238,7 @@ def season_warnings(
     config: RunConfig, base: Path, before: Sequence[SceneItem], after: Sequence[SceneItem]
 ) -> list[str]:
     """Tell when what changes between the periods may be the season alone."""
-    rules = load_imagery_rules(config.rules.imagery, base).season
+    rules = load_rules(config.rules.imagery, base, ImageryRules).season
     periods = config.periods
     check = check_season(
         (periods.before.start, periods.before.end), (periods.after.start, periods.after.end), rules

@@ -10,7 +10,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Sky
-from rs_monitor.config import ImagerySettings
+from rs_monitor.config.imagery import ImagerySettings
 from rs_monitor.grid import Block, widen
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.harmonise import keys_of_looks, load_harmonisation, to_sentinel2

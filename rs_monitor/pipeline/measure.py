@@ -10,7 +10,8 @@ from typing import Any
 import dask.config
 import numpy as np
 
-from rs_monitor.config import Model, Posterior, TwoDate
+from rs_monitor.config.change import Posterior, TwoDate
+from rs_monitor.config.tables import Model
 from rs_monitor.errors import NoObservations, QuantityError
 from rs_monitor.grid import Block, widen
 from rs_monitor.maps.land_cover import LandCoverModel

@@ -15,10 +15,9 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from rs_monitor.config import (
-    RunConfig,
-    resolve_path,
-)
+from rs_monitor.config.job import RunConfig
+from rs_monitor.config.paths import resolve_path
+from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import ConfigError, NoObservations, UnsuitableCRS
 from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
 from rs_monitor.imagery.catalog import Refusal, SceneItem
@@ -44,7 +43,7 @@ from rs_monitor.pipeline.inputs import (
     search_period,
     season_warnings,
 )
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 
 ZONE_MARGIN_M = 200.0
 """Ground loaded around a zone, so that a patch on its edge is seen whole."""
@@ -262,7 +261,7 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
                 config,
                 model,
                 (*before.items, *after.items),
-                load_imagery_rules(config.rules.imagery, base).season,
+                load_rules(config.rules.imagery, base, ImageryRules).season,
             ),
         ),
     )

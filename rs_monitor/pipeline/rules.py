@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from rs_monitor.config import DetectionRules, Model, find_rules, load_table
+from rs_monitor.config.tables import Model
 from rs_monitor.findings.detectability import DetectabilityRules
 from rs_monitor.imagery.dark_levels import RadiometryRules
 from rs_monitor.imagery.registration import RegistrationRules
 from rs_monitor.imagery.seasons import SeasonRules
 from rs_monitor.imagery.sky_rules import ClearSkyRules
-from rs_monitor.maps.change_rules import ChangeRules
 
 
 class InspectionRules(Model):
@@ -34,36 +31,3 @@ class ImageryRules(Model):
     registration: RegistrationRules
     detectability: DetectabilityRules
     season: SeasonRules
-
-
-def load_detection_rules(name_or_path: str, base: Path) -> DetectionRules:
-    """Read the thresholds of detection.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such rule file, or with every mistake in it.
-    """
-    return load_table(find_rules(name_or_path, base), DetectionRules)
-
-
-def load_change_rules(name_or_path: str, base: Path) -> ChangeRules:
-    """Read the parameters of two-date change.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such rule file, or with every mistake in it.
-    """
-    return load_table(find_rules(name_or_path, base), ChangeRules)
-
-
-def load_imagery_rules(name_or_path: str, base: Path) -> ImageryRules:
-    """Read the thresholds of the imagery.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such rule file, or with every mistake in it.
-    """
-    return load_table(find_rules(name_or_path, base), ImageryRules)

@@ -12,9 +12,10 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from rs_monitor.config import find_rules
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.rules import DetectionRules, find_rules, load_rules
 from rs_monitor.findings.decide import missing_inputs
-from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.findings.rules import FindingRules
 from rs_monitor.findings.statement import clean_statement
 from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.outputs.catalog import write_catalog
@@ -39,7 +40,7 @@ from rs_monitor.pipeline.inspect import RADIOMETRY, inspect
 from rs_monitor.pipeline.judge import Inspected
 from rs_monitor.pipeline.measure import apply, fit, observe
 from rs_monitor.pipeline.plan import Plan
-from rs_monitor.pipeline.rules import load_detection_rules, load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.pipeline.slope_grades import write_slope_grades
 from rs_monitor.pipeline.tasks import ApplyTask
 from rs_monitor.pipeline.work import Ledger, Progress, pool_of, work_of
@@ -208,9 +209,9 @@ def _collect(
     progress: Progress,
 ) -> Found:
     named = plan.config.rules
-    rules = load_detection_rules(named.detection, plan.base)
-    detectability = load_imagery_rules(named.imagery, plan.base).detectability
-    finding_rules = load_finding_rules(find_rules(named.findings, plan.base))
+    rules = load_rules(named.detection, plan.base, DetectionRules)
+    detectability = load_rules(named.imagery, plan.base, ImageryRules).detectability
+    finding_rules = load_table(find_rules(named.findings, plan.base), FindingRules)
     patches, coverages = [], []
     for done, zone in enumerate(products, start=1):
         write_maps(folder, zone, plan)

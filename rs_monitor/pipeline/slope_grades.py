@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from rs_monitor.codes import NODATA, SLOPE_GRADE_STYLE
-from rs_monitor.config import find_rules, load_table
+from rs_monitor.config.reading import load_table
+from rs_monitor.config.rules import find_rules
 from rs_monitor.maps.slope_grades import grade_polygons, slope_grade
 from rs_monitor.maps.terrain_rules import TerrainRules
 from rs_monitor.outputs.runfolder import RunFolder

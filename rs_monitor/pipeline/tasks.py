@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import NODATA
-from rs_monitor.config import DetectionRules, Period, Periods
+from rs_monitor.config.imagery import Period, Periods
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.errors import ReadError
 from rs_monitor.grid import Block
 from rs_monitor.imagery.catalog import SceneItem

@@ -10,7 +10,7 @@ import pandas as pd
 
 import rs_monitor
 from rs_monitor.codes import CodeSystem
-from rs_monitor.config import LandCoverSettings
+from rs_monitor.config.land_cover import LandCoverSettings
 from rs_monitor.errors import ConfigError
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import FeatureSpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rs_monitor.codes import LAND_COVER_STYLE, CodeSystem
-from rs_monitor.config import LandCoverSettings
+from rs_monitor.config.land_cover import LandCoverSettings
 from rs_monitor.grid import Block
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.label_noise import CleanReport, clean_samples

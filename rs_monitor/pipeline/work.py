@@ -8,21 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from rs_monitor.cluster import Outcome, Pool, open_pool, run_tasks
-from rs_monitor.config import DetectionRules
+from rs_monitor.config.rules import DetectionRules, load_rules
 from rs_monitor.grid import Block
 from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.maps.change_rules import ChangeRules
-from rs_monitor.maps.land_cover_rules import LandCoverRules, load_land_cover_rules
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.outputs.blocks import BlockStore
 from rs_monitor.pipeline.looks import Reading, Shifts
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.relief import LightFits
-from rs_monitor.pipeline.rules import (
-    ImageryRules,
-    load_change_rules,
-    load_detection_rules,
-    load_imagery_rules,
-)
+from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.pipeline.tasks import BlockTask, Receipt
 
 T = TypeVar("T")
@@ -156,10 +151,10 @@ def work_of(plan: Plan, store: BlockStore, pool: Pool, progress: Progress, ledge
         plan=plan,
         store=store,
         pool=pool,
-        rules=load_detection_rules(named.detection, base),
-        imagery_rules=load_imagery_rules(named.imagery, base),
-        change_rules=load_change_rules(named.change, base),
-        land_cover_rules=load_land_cover_rules(named.land_cover, base),
+        rules=load_rules(named.detection, base, DetectionRules),
+        imagery_rules=load_rules(named.imagery, base, ImageryRules),
+        change_rules=load_rules(named.change, base, ChangeRules),
+        land_cover_rules=load_rules(named.land_cover, base, LandCoverRules),
         progress=progress,
         ledger=ledger,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Measurability, Proposal
-from rs_monitor.config import Periods
+from rs_monitor.config.imagery import Periods
 from rs_monitor.outputs import pictures, terms, views
 from rs_monitor.review.look import RunView, load_pixels
 

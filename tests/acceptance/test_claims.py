@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from rs_monitor.acceptance import checks, claims, doubts, evidence, overlay
 from rs_monitor.acceptance.claims import Evidence, answer_of, judge_claims
 from rs_monitor.acceptance.doubts import table_doubts
-from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.acceptance.rules import AcceptanceRules
 from rs_monitor.authority.area import areas_m2
 from rs_monitor.codes import ClaimAnswer, LandCover, Status
-from rs_monitor.config import Period, data_root
+from rs_monitor.config.imagery import Period
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch, LayerError, MissingCRS
 from rs_monitor.grid import zone_geobox
 from rs_monitor.maps import cover
@@ -23,7 +25,9 @@ from rs_monitor.maps import cover
 CRS = "EPSG:4548"
 WEST, NORTH = 540000, 3500400
 GRID = zone_geobox((WEST, NORTH - 400, WEST + 400, NORTH), CRS, 10)
-RULES = load_acceptance_rules(data_root() / "configs" / "rules" / "acceptance-guide-2024.toml")
+RULES = load_table(
+    data_root() / "configs" / "rules" / "acceptance-guide-2024.toml", AcceptanceRules
+)
 BEFORE = Period(start=dt.date(2023, 1, 1), end=dt.date(2023, 12, 31))
 AFTER = Period(start=dt.date(2025, 1, 1), end=dt.date(2025, 12, 31))
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from rs_monitor.acceptance.rules import AcceptanceRules, load_acceptance_rules
-from rs_monitor.config import data_root
+from rs_monitor.acceptance.rules import AcceptanceRules
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import ConfigError
 
 SHIPPED = data_root() / "configs" / "rules" / "acceptance-guide-2024.toml"
@@ -20,7 +21,7 @@ def changed(tmp_path: Path, *swaps: tuple[str, str]) -> Path:
 
 
 def test_shipped_numbers_are_those_of_the_rule_list():
-    rules = load_acceptance_rules(SHIPPED)
+    rules = load_table(SHIPPED, AcceptanceRules)
     assert rules.new_02.max_area_ratio.value == 0.001
     assert rules.new_03.max_arable_share.value == 0.05
     assert rules.new_04.max_built_share.value == 0.05
@@ -44,7 +45,7 @@ def test_every_mistake_is_listed(tmp_path):
         ("[claims]", "colour = 1\n[claims]"),
     )
     with pytest.raises(ConfigError) as error:
-        load_acceptance_rules(path)
+        load_table(path, AcceptanceRules)
     keys = sorted(problem.split(":")[0] for problem in error.value.problems)
     assert keys == [
         "NEW-02.max_area_ratio.value",
@@ -68,11 +69,11 @@ def test_numbers_that_contradict_each_other_are_refused(tmp_path, key, old, new,
     name = "values" if old.startswith("[") else "value"
     start = f"{key} = {{ {name} = "
     with pytest.raises(ConfigError, match=message):
-        load_acceptance_rules(changed(tmp_path, (f"{start}{old},", f"{start}{new},")))
+        load_table(changed(tmp_path, (f"{start}{old},", f"{start}{new},")), AcceptanceRules)
 
 
 def test_no_rule_can_be_switched_off(tmp_path):
     path = changed(tmp_path, ("[NEW-01]", "[NEW-01]\nrequired = false"))
     with pytest.raises(ConfigError, match=r"NEW-01\.required: unknown key"):
-        load_acceptance_rules(path)
+        load_table(path, AcceptanceRules)
     assert all(field.is_required() for field in AcceptanceRules.model_fields.values())

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rs_monitor.config.rules import load_rules
 from rs_monitor.estimation.accuracy import assess
-from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.estimation.error_matrix import error_matrix, map_class_matrix
 
 GAIN, OTHER = 1, 2
@@ -15,7 +16,7 @@ HA_PX = 100
 
 @pytest.fixture(scope="module")
 def rules():
-    return load_accuracy_rules("accuracy", Path.cwd()).estimation
+    return load_rules("accuracy", Path.cwd(), AccuracyRules).estimation
 
 
 def half_width(figure):

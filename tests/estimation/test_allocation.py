@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import QuantityError
-from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.estimation.allocation import (
     equal_allocation,
     neyman_allocation,
@@ -28,7 +29,7 @@ from rs_monitor.estimation.sample_size import (
 )
 
 LAW = settings(deadline=None, derandomize=True, max_examples=60)
-RULES = load_accuracy_rules("accuracy", Path()).sampling
+RULES = load_rules("accuracy", Path(), AccuracyRules).sampling
 
 # Olofsson et al. 2014, section 5.1: deforestation, forest gain, stable forest, stable non-forest
 PIXELS = [200_000, 150_000, 3_200_000, 6_450_000]

@@ -18,7 +18,7 @@ import rasterio.warp
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.config import parse_config
+from rs_monitor.config.job import parse_config
 from rs_monitor.imagery import pixels, stac_api
 from rs_monitor.pipeline.plan import make_plan
 from rs_monitor.pipeline.run import Run, run

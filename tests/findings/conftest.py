@@ -11,9 +11,11 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Change, CodeSystem, LandCover
-from rs_monitor.config import DetectionRules, data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table, read_toml
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.findings.patches import ZoneMaps, delineate
-from rs_monitor.findings.rules import FindingRules, load_finding_rules
+from rs_monitor.findings.rules import FindingRules
 
 CRS = "EPSG:4548"
 WEST, NORTH, PIXEL_M = 500_000.0, 3_600_000.0, 10.0
@@ -43,7 +45,7 @@ def detection() -> DetectionRules:
 
 @pytest.fixture
 def rules() -> FindingRules:
-    return load_finding_rules(data_root() / "configs" / "rules" / "findings-guide-2024.toml")
+    return load_table(data_root() / "configs" / "rules" / "findings-guide-2024.toml", FindingRules)
 
 
 def maps_of(changed: np.ndarray, **changes: Any) -> ZoneMaps:

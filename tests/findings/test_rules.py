@@ -1,9 +1,11 @@
 import pytest
 
 from rs_monitor.codes import CodeSystem
-from rs_monitor.config import DetectionRules, data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table, read_toml
+from rs_monitor.config.rules import DetectionRules
 from rs_monitor.errors import ConfigError
-from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.findings.rules import FindingRules
 
 SHIPPED = data_root() / "configs" / "rules" / "findings-guide-2024.toml"
 
@@ -55,7 +57,7 @@ def test_every_mistake_of_a_rule_file_is_listed(tmp_path):
     path = tmp_path / "rules.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load_finding_rules(path)
+        load_table(path, FindingRules)
     keys = {problem.split(":")[0] for problem in caught.value.problems}
     assert keys == {"cover_share", "rules.0.severity", "rules.3.classes_before"}
 
@@ -73,4 +75,4 @@ def test_every_mistake_of_a_rule_file_is_listed(tmp_path):
 )
 def test_a_rule_that_contradicts_itself_is_refused(tmp_path, old, new, text):
     with pytest.raises(ConfigError, match=text):
-        load_finding_rules(edited(tmp_path, old, new))
+        load_table(edited(tmp_path, old, new), FindingRules)

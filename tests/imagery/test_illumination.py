@@ -8,7 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from rs_monitor.config import data_root
+from rs_monitor.config.paths import data_root
 from rs_monitor.errors import QuantityError, UnsuitableCRS
 from rs_monitor.imagery.dark_levels import RadiometryRules
 from rs_monitor.imagery.illumination import (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs_monitor.config import data_root
+from rs_monitor.config.paths import data_root
 from rs_monitor.imagery.dark_levels import BIN_WIDTH, DarkLevels, dark_levels, level_histogram
 from rs_monitor.imagery.radiometry import RadiometryRules, floor_test, step_test
 from tests.comparison import assert_close

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rs_monitor.config import load_table
+from rs_monitor.config.reading import load_table
 from rs_monitor.maps.breaks import BreakRules
 
 RULES_FILE = Path(__file__).parents[2] / "configs" / "rules" / "breaks.toml"

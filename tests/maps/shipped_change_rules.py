@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rs_monitor.config import read_toml
+from rs_monitor.config.reading import read_toml
 from rs_monitor.maps.change_rules import ChangeRules
 
 CHANGE_RULES = ChangeRules.model_validate(

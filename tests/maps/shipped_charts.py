@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rs_monitor.config import load_table
+from rs_monitor.config.reading import load_table
 from rs_monitor.maps.monitoring import ChartRules
 
 RULES_FILE = Path(__file__).parents[2] / "configs" / "rules" / "charts.toml"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rs_monitor.config import read_toml
+from rs_monitor.config.reading import read_toml
 from rs_monitor.maps.watch import MonitoringRules
 
 RULES_FILE = Path(__file__).parents[2] / "configs" / "rules" / "monitoring.toml"

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from rs_monitor.codes import LandCover
+from rs_monitor.config.rules import load_rules
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import FeatureSpec
-from rs_monitor.maps.land_cover_rules import load_land_cover_rules
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_card import (
     ArraysCard,
     ClassCard,
@@ -25,7 +26,7 @@ from rs_monitor.maps.training import train_model
 
 SPEC = FeatureSpec(period="scene", bands=("red", "nir", "swir16"), band_quantiles=(0.5,))
 CLASSES = (LandCover.PADDY, LandCover.FOREST, LandCover.BUILT)
-OUTSIDE = load_land_cover_rules("land_cover", Path()).outside.model_copy(
+OUTSIDE = load_rules("land_cover", Path(), LandCoverRules).outside.model_copy(
     update={"points": 16, "folds": 2}
 )
 PIXELS = 4

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rs_monitor.codes import TrainingDomain
-from rs_monitor.config import data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import read_toml
 from rs_monitor.errors import ModelMismatch, NoObservations
 from rs_monitor.kernels.applicability import LANES, nearest_distance
 from rs_monitor.maps.applicability import Domain, OutsideRules, fit_domain, outside

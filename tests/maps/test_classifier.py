@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from rs_monitor.config import data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import read_toml
 from rs_monitor.errors import NoObservations
 from rs_monitor.maps import classifier as module
 from rs_monitor.maps.calibration import CalibrationRules

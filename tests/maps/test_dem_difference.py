@@ -8,7 +8,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from scipy import ndimage
 
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch, MissingCRS, NoObservations, QuantityError
 from rs_monitor.grid import pixel_area_m2, zone_geobox
 from rs_monitor.maps.dem_difference import cut_fill, difference_error, elevation_change

@@ -7,7 +7,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from scipy import ndimage
 
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch, NoObservations, QuantityError, UnsuitableCRS
 from rs_monitor.grid import zone_geobox
 from rs_monitor.maps.dem_shift import DemShift, apply_shift, coregister, nmad, shift_cells

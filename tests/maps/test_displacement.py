@@ -6,7 +6,8 @@ import xarray as xr
 from odc.geo.xr import xr_coords
 
 from rs_monitor.codes import Motion, Status
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch, MissingCRS, QuantityError
 from rs_monitor.grid import zone_geobox
 from rs_monitor.maps.displacement import subsidence, subsiding_area

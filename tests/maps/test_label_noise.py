@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from rs_monitor.codes import NOT_SEPARABLE, LandCover
-from rs_monitor.config import find_rules
+from rs_monitor.config.rules import find_rules
 from rs_monitor.maps.label_noise import (
     CleaningRules,
     clean_samples,

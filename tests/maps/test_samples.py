@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from rs_monitor.codes import NODATA, CodeSystem, LandCover, LeftOut
-from rs_monitor.config import find_rules
+from rs_monitor.config.rules import find_rules
 from rs_monitor.errors import (
     ConfigError,
     GridMismatch,

@@ -7,7 +7,8 @@ from odc.geo.xr import xr_coords
 from scipy import stats
 
 from rs_monitor.codes import SlopeLimit
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import ConfigError, GridMismatch, QuantityError, UnsuitableCRS
 from rs_monitor.grid import zone_geobox
 from rs_monitor.kernels.exceedance import gradient_exceedance

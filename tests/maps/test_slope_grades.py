@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.acceptance.rules import AcceptanceRules
 from rs_monitor.codes import SlopeGrade
-from rs_monitor.config import data_root, load_table
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.errors import GridMismatch, MissingCRS, QuantityError, UnsuitableCRS
 from rs_monitor.grid import zone_geobox
 from rs_monitor.maps.slope_grades import (
@@ -76,7 +77,7 @@ def test_negative_slopes_are_unknown_and_whole_numbers_no_slopes():
 
 
 def test_claims_are_graded_by_the_limits_of_the_map():
-    claims = load_acceptance_rules(RULE_FILES / "acceptance-guide-2024.toml")
+    claims = load_table(RULE_FILES / "acceptance-guide-2024.toml", AcceptanceRules)
     assert claims.slp_01.grade_limits.values == RULES.limits_deg.values
 
 

@@ -5,7 +5,8 @@ import rasterio
 import xarray as xr
 
 from rs_monitor.codes import Change, LandCover
-from rs_monitor.config import data_root, read_toml
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import read_toml
 from rs_monitor.errors import GridMismatch, NoObservations, QuantityError
 from rs_monitor.estimation.agreement import score_change
 from rs_monitor.lazy import MEASURED_BLOCK_PX, lattice_blocks, measure_blocks

@@ -10,8 +10,9 @@ from shapely.geometry import box
 
 from rs_monitor.cli import main
 from rs_monitor.codes import Change
+from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import LayerError
-from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.pipeline.assessment import assess_points
 
 EDGE_PX = 200
@@ -23,7 +24,7 @@ NAMES = {"flag_values": "1 2", "flag_meanings": "no_change change"}
 def rules():
     from pathlib import Path
 
-    return load_accuracy_rules("accuracy", Path.cwd()).estimation
+    return load_rules("accuracy", Path.cwd(), AccuracyRules).estimation
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,12 @@ import pyogrio
 import pytest
 import shapely
 
-from rs_monitor.acceptance.rules import load_acceptance_rules
+from rs_monitor.acceptance.rules import AcceptanceRules
 from rs_monitor.authority.layers import read_layer
-from rs_monitor.config import Period, Periods, data_root, load_config
+from rs_monitor.config.imagery import Period, Periods
+from rs_monitor.config.job import load_config
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table
 from rs_monitor.grid import zone_geobox
 from rs_monitor.outputs.manifest import read_manifest
 from rs_monitor.pipeline import claims
@@ -22,7 +25,9 @@ from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import run
 
 CRS = "EPSG:4548"
-RULES = load_acceptance_rules(data_root() / "configs" / "rules" / "acceptance-guide-2024.toml")
+RULES = load_table(
+    data_root() / "configs" / "rules" / "acceptance-guide-2024.toml", AcceptanceRules
+)
 PERIODS = Periods(
     before=Period(start=dt.date(2023, 1, 1), end=dt.date(2023, 12, 31)),
     after=Period(start=dt.date(2025, 1, 1), end=dt.date(2025, 12, 31)),

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from rs_monitor.config import RunConfig, parse_config
+from rs_monitor.config.job import RunConfig, parse_config
 from rs_monitor.errors import ModelMismatch
 from rs_monitor.imagery.seasons import SeasonRules
 from rs_monitor.maps.feature_spec import FeatureSpec

@@ -11,8 +11,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Change, TrainingDomain
-from rs_monitor.config import DetectionRules, data_root, read_toml
-from rs_monitor.findings.rules import load_finding_rules
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.reading import load_table, read_toml
+from rs_monitor.config.rules import DetectionRules, load_rules
+from rs_monitor.findings.rules import FindingRules
 from rs_monitor.grid import pixel_area_m2
 from rs_monitor.pipeline.collect import (
     ZoneProducts,
@@ -24,7 +26,7 @@ from rs_monitor.pipeline.collect import (
     zone_patches,
 )
 from rs_monitor.pipeline.plan import ZonePlan
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.register.records import PATCH, check_coverage, record_frame
 
 CRS = "EPSG:4548"
@@ -172,14 +174,14 @@ def test_decide_reports_the_same_ground_once(frame):
     patches = [frame({"a": ("A", shape)}), frame({"b": ("B", shape)})]
     coverages = [pd.DataFrame({"zone_id": ["A"]}), pd.DataFrame({"zone_id": ["B"]})]
     plan = plan_of(zone_plan("A", LEFT), zone_plan("B", RIGHT))
-    rules = load_finding_rules(RULES / "findings-guide-2024.toml")
+    rules = load_table(RULES / "findings-guide-2024.toml", FindingRules)
     found = decide(patches, coverages, plan, rules)
     assert list(found.patches["patch_id"]) == ["b"]
     assert set(found.findings["patch_id"]) == {"b"}
     assert list(found.coverage["zone_id"]) == ["A", "B"]
 
 
-SHIFT_RULES = load_imagery_rules("imagery", RULES).detectability
+SHIFT_RULES = load_rules("imagery", RULES, ImageryRules).detectability
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.config import data_root, load_config, parse_config
+from rs_monitor.config.job import load_config, parse_config
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.rules import load_rules
 from rs_monitor.grid import Block
 from rs_monitor.imagery.illumination import LightFit
 from rs_monitor.imagery.index import index_folder
@@ -17,7 +19,7 @@ from rs_monitor.outputs.raster import read_raster, write_cog
 from rs_monitor.outputs.vectors import read_layers
 from rs_monitor.pipeline.looks import Reading, looks_at
 from rs_monitor.pipeline.plan import Plan, make_plan
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.pipeline.run import Run, run
 from rs_monitor.synthetic import make_township
 
@@ -251,7 +253,7 @@ def test_looks_of_a_block_are_that_part_of_the_zone(
     items = zone.before[:4]
     reading = Reading(
         imagery=config.imagery,
-        rules=load_imagery_rules(config.rules.imagery, plan.base),
+        rules=load_rules(config.rules.imagery, plan.base, ImageryRules),
         chunk_px=77,
         dem=plan.dem,
         shifts={item.id: (0.4, -0.3) for item in items[1:]} if shifted else {},

@@ -8,7 +8,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.config import parse_config
+from rs_monitor.config.job import parse_config
 from rs_monitor.errors import NoObservations, UnsuitableCRS
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.raster import write_cog

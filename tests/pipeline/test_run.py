@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from rs_monitor.cli import main
 from rs_monitor.codes import Change, ClaimAnswer
-from rs_monitor.config import load_config
+from rs_monitor.config.job import load_config
 from rs_monitor.errors import ReadError, RunError
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.doctor import check_run

@@ -10,9 +10,10 @@ from odc.geo.geobox import GeoBox
 import rs_monitor.pipeline.sample_population as population
 from rs_monitor.cli import main
 from rs_monitor.codes import LAND_COVER_STYLE, LandCover
-from rs_monitor.config import data_root
+from rs_monitor.config.paths import data_root
+from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import LayerError, QuantityError, ReadError
-from rs_monitor.estimation.accuracy_rules import load_accuracy_rules
+from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.estimation.designs import Design, FirstStage
 from rs_monitor.outputs.raster import write_cog
 from rs_monitor.outputs.sample_files import read_sample, write_sample
@@ -20,7 +21,7 @@ from rs_monitor.pipeline.sample_request import Allocation, SampleRequest, reques
 from rs_monitor.pipeline.sampling import draw_sample
 
 GRID = GeoBox((120, 150), Affine(10, 0, 500000, 0, -10, 3500000), "EPSG:32650")
-RULES = load_accuracy_rules("accuracy", data_root())
+RULES = load_rules("accuracy", data_root(), AccuracyRules)
 UPLAND, FOREST, BUILT = LandCover.UPLAND_CROP, LandCover.FOREST, LandCover.BUILT
 
 

@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from rs_monitor.cli import main
 from rs_monitor.codes import LandCover, TrainingDomain
-from rs_monitor.config import find_rules, load_config, read_toml
+from rs_monitor.config.job import load_config
+from rs_monitor.config.reading import read_toml
+from rs_monitor.config.rules import find_rules
 from rs_monitor.errors import ConfigError, ModelMismatch, RsMonitorError, RunError
 from rs_monitor.maps.model_card import ModelCard
 from rs_monitor.maps.model_store import load_card, load_model

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rs_monitor.config import Periods
+from rs_monitor.config.imagery import Periods
 from rs_monitor.errors import RunError
 from rs_monitor.outputs.terms import PROPOSAL_COLOUR
 from rs_monitor.review.figures import before_after, series_figure, zone_map

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 import shapely
 
+from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import GridMismatch, QuantityError
 from rs_monitor.imagery.masks import SceneClass
-from rs_monitor.pipeline.rules import load_imagery_rules
+from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.review.series import patch_series
 from tests.review.small_run import GEOBOX, VECTOR_CRS, outline
 
-RULES = load_imagery_rules("imagery", Path()).clear_sky.model_copy(
+RULES = load_rules("imagery", Path(), ImageryRules).clear_sky.model_copy(
     update={"cloud_growth_m": 0.0, "cloud_opening_m": 0.0}
 )
 ROWS, COLUMNS = (20, 22), (30, 35)

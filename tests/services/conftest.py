@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 import rustac
 
-from rs_monitor.config import data_root, load_config
+from rs_monitor.config.job import load_config
+from rs_monitor.config.paths import data_root
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.pipeline.demo import CONFIG_NAME, ITEMS_NAME, SCENES, prepare
 from rs_monitor.pipeline.plan import make_plan

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rs_monitor.cli import WITH_FAILURES, main
+from rs_monitor.cli import main
+from rs_monitor.cli.options import WITH_FAILURES
 from rs_monitor.codes import Change
 from rs_monitor.imagery import pixels
 from rs_monitor.outputs.layout import map_path
