@@ -21,8 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from benchmarks.tables import markdown
-from rs_monitor.config.reading import load_table
-from rs_monitor.config.rules import find_rules
+from rs_monitor.config.rules import load_rules
 from rs_monitor.maps.breaks import BreakRules, bfast_monitor, ccdc, ccdc_monitor
 from rs_monitor.maps.monitoring import ChartRules, monitor
 from rs_monitor.maps.watch import MonitoringRules, WatchRules, start_watch, update
@@ -151,7 +150,7 @@ def _firsts(sure: Any, after: Any, until: Any) -> Alarms:
 
 @cache
 def chart_rules() -> ChartRules:
-    return load_table(find_rules("charts", Path()), ChartRules)
+    return load_rules("charts", Path(), ChartRules)
 
 
 def chart(series: Series, method: str) -> Alarms:
@@ -163,7 +162,7 @@ def chart(series: Series, method: str) -> Alarms:
 
 @cache
 def break_rules() -> BreakRules:
-    return load_table(find_rules("breaks", Path()), BreakRules)
+    return load_rules("breaks", Path(), BreakRules)
 
 
 def bfast(series: Series) -> Alarms:
@@ -194,7 +193,7 @@ def ccdc_latest(series: Series) -> Alarms:
 
 @cache
 def watch_rules() -> WatchRules:
-    return load_table(find_rules("monitoring", Path()), MonitoringRules).watch
+    return load_rules("monitoring", Path(), MonitoringRules).watch
 
 
 def watch(series: Series, rules: WatchRules | None = None) -> Alarms:

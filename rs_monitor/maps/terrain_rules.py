@@ -96,7 +96,7 @@ class DisplacementRules(Model):
 
 
 class TerrainRules(Model):
-    """A rule file of terrain products; read with ``config.load_table``."""
+    """A rule file of terrain products; read with ``config.rules.load_rules``."""
 
     id: str = Field(min_length=1)
     version: str = Field(min_length=1)

@@ -12,7 +12,6 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from rs_monitor.config.reading import load_table
 from rs_monitor.config.rules import DetectionRules, find_rules, load_rules
 from rs_monitor.findings.decide import missing_inputs
 from rs_monitor.findings.rules import FindingRules
@@ -211,7 +210,7 @@ def _collect(
     named = plan.config.rules
     rules = load_rules(named.detection, plan.base, DetectionRules)
     detectability = load_rules(named.imagery, plan.base, ImageryRules).detectability
-    finding_rules = load_table(find_rules(named.findings, plan.base), FindingRules)
+    finding_rules = load_rules(named.findings, plan.base, FindingRules)
     patches, coverages = [], []
     for done, zone in enumerate(products, start=1):
         write_maps(folder, zone, plan)

@@ -9,8 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from rs_monitor.codes import NODATA, SLOPE_GRADE_STYLE
-from rs_monitor.config.reading import load_table
-from rs_monitor.config.rules import find_rules
+from rs_monitor.config.rules import load_rules
 from rs_monitor.maps.slope_grades import grade_polygons, slope_grade
 from rs_monitor.maps.terrain_rules import TerrainRules
 from rs_monitor.outputs.runfolder import RunFolder
@@ -23,7 +22,7 @@ LAYER, FILE_NAME = "slope_grades", "slope_grades.gpkg"
 
 def write_slope_grades(folder: RunFolder, products: Sequence[ZoneProducts], plan: Plan) -> None:
     """Write the grades of every zone whose slope is known; without a DEM nothing is written."""
-    rules = load_table(find_rules(plan.config.rules.terrain, plan.base), TerrainRules)
+    rules = load_rules(plan.config.rules.terrain, plan.base, TerrainRules)
     layers = [
         _zone_grades(folder, zone, rules).assign(zone_id=zone.zone.zone_id).to_crs(plan.vector_crs)
         for zone in products
