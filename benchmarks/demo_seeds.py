@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs_monitor.cli.options import overrides_of
 from rs_monitor.pipeline.demo import Demo, run_demo
 from rs_monitor.pipeline.truth import claim_table, event_table, lookalike_table
 
@@ -60,12 +61,14 @@ def verdict(events: pd.DataFrame, lookalikes: pd.DataFrame) -> str:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks demo_seeds", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args(arguments)
+    overrides = overrides_of(tuple(given.settings))
     demos: dict[int, Demo] = {}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for seed in given.seeds:
-            demos[seed] = run_demo(seed, Path(folder) / str(seed))
+            demos[seed] = run_demo(seed, Path(folder) / str(seed), overrides=overrides)
             print(f"seed {seed}: {time.perf_counter() - started:.0f} s since the start", flush=True)
     for title, table in collect(demos).items():
         print(f"\n### {title}\n")
