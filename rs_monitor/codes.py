@@ -297,6 +297,7 @@ SEALED = frozenset({LandCover.BUILT, LandCover.ROAD})
 NOT_SEPARABLE: tuple[frozenset[LandCover], ...] = (
     frozenset({LandCover.PADDY, LandCover.UPLAND_CROP}),
     frozenset({LandCover.FOREST, LandCover.SHRUB}),
+    frozenset({LandCover.FOREST, LandCover.ORCHARD}),
     frozenset({LandCover.BUILT, LandCover.ROAD}),
     frozenset({LandCover.WATER, LandCover.WETLAND}),
 )

@@ -196,6 +196,7 @@ def pixel_area_m2(geobox: GeoBox) -> NDArray[np.float64]:
 
 
 _CELL_M = 200.0
+_POLE_ROUNDING_DEG = 1e-9
 _ROWS_AT_ONCE = 2048
 
 
@@ -272,6 +273,7 @@ def _cell_areas_m2(
     y = affine.f + affine.d * col + affine.e * row
     lonlat_deg = np.stack(to_geographic.transform(x, y))
     lon_deg, lat_deg = np.where(np.isfinite(lonlat_deg), lonlat_deg, np.nan)
+    lat_deg = np.where(np.abs(lat_deg) <= 90.0 + _POLE_ROUNDING_DEG, lat_deg, np.nan)
     turn_deg = lon_deg - lon_deg[..., :1]
     east = np.radians(turn_deg - 360.0 * np.round(turn_deg / 360.0))
     north = _equal_area_m2(lat_deg)

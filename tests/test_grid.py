@@ -190,6 +190,13 @@ def test_a_grid_far_outside_its_projection():
         pixel_area_m2(grid(left=1e9, top=1e9, crs="EPSG:5070"))
 
 
+def test_no_pixel_lies_beyond_a_pole():
+    assert pixel_area_m2(grid((4, 2), 0.5, 118.0, 90.0, "EPSG:4490")).min() > 0
+    for top in (90.5, 117.0, -89.0):
+        with pytest.raises(UnsuitableCRS, match="inside the bounds"):
+            pixel_area_m2(grid((4, 2), 0.5, 118.0, top, "EPSG:4490"))
+
+
 def test_pixel_areas_of_degrees_shrink_to_the_pole():
     geobox = grid((20, 2), 0.01, 118.0, 45.0, "EPSG:4490")
     areas = pixel_area_m2(geobox)

@@ -55,6 +55,7 @@ from rs_monitor.maps.dem_shift import DemShift, apply_shift
 from rs_monitor.maps.displacement import subsidence
 from rs_monitor.maps.feature_spec import FeatureSpec
 from rs_monitor.maps.features import BANDS, season_features
+from rs_monitor.maps.generalise import generalise_probabilities
 from rs_monitor.maps.indices import mndwi, ndbi, ndvi
 from rs_monitor.maps.lasting_loss import Cover, LossModel, Normal
 from rs_monitor.maps.monitoring import fit_harmonic, monitor
@@ -75,6 +76,7 @@ from rs_monitor.maps.terrain import (
     terrain_ruggedness,
     topographic_position,
 )
+from rs_monitor.maps.terrain_features import terrain_features
 from rs_monitor.maps.terrain_rules import TerrainRules
 from rs_monitor.maps.texture import texture
 from rs_monitor.maps.two_date import posterior_change, two_date_change
@@ -373,6 +375,9 @@ FUNCTIONS = {
     "rs_monitor.maps.indices.mndwi": lambda i: mndwi(i.seen),
     "rs_monitor.maps.indices.ndbi": lambda i: ndbi(i.seen),
     "rs_monitor.maps.indices.ndvi": lambda i: ndvi(i.seen),
+    "rs_monitor.maps.generalise.generalise_probabilities": lambda i: generalise_probabilities(
+        shares(i), shares(i), SmoothingRules(radius_px=2, share=0.5, smoothness=10.0)
+    ),
     "rs_monitor.maps.objects.object_probabilities": lambda i: object_probabilities(
         shares(i), i.seen[["red", "nir"]].to_dataarray("band")[:, 1].drop_vars("time"), OBJECTS
     ),
@@ -394,6 +399,9 @@ FUNCTIONS = {
     ),
     "rs_monitor.maps.slope_grades.slope_grade": lambda i: slope_grade(i.dem / 8, TERRAIN.grades),
     "rs_monitor.maps.spectral_catalogue.index_map": lambda i: index_map(i.seen, "EVI"),
+    "rs_monitor.maps.terrain_features.terrain_features": lambda i: terrain_features(
+        i.dem, GEOBOX, names=["slope_deg", "roughness_m", "topographic_position_m"]
+    ),
     "rs_monitor.maps.terrain.aspect": lambda i: aspect(i.dem, GEOBOX),
     "rs_monitor.maps.terrain.curvature": lambda i: curvature(i.dem, GEOBOX, kind="plan"),
     "rs_monitor.maps.terrain.hillshade": lambda i: hillshade(i.dem, GEOBOX),

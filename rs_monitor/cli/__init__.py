@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from rs_monitor import __version__
-from rs_monitor.cli import accuracy, files, jobs, models
+from rs_monitor.cli import accuracy, areas, files, jobs, models
 from rs_monitor.cli.options import ERROR, USAGE
 from rs_monitor.errors import ConfigError, RsMonitorError
 
@@ -46,6 +46,7 @@ for _command in (
     models.models,
     accuracy.sample,
     accuracy.assess,
+    areas.areas,
     files.status,
     files.doctor,
     files.config,

@@ -42,6 +42,7 @@ def train(
     """Train a model on the job's survey, measure it on held-out ground, write it with a card."""
     from rs_monitor.maps.model_store import full_name
     from rs_monitor.pipeline.train import train as train_model
+    from rs_monitor.pipeline.training import training_warnings
 
     planned, _ = planned_job(config, data, settings)
     chosen = name or planned.config.name.replace("_", "-")
@@ -49,6 +50,8 @@ def train(
     with progress_display() as progress:
         trained = train_model(planned, out, name=chosen, version=version, progress=progress)
     show_card(trained.card)
+    for text in training_warnings(trained.ledger.land_cover):
+        click.echo(f"warning: {text}", err=True)
     for zone, what, why in trained.ledger.all_failures():
         click.echo(f"failed {zone}: {what}: {why}", err=True)
     # a path in a job starts from the job's folder, not from here

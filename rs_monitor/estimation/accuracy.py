@@ -26,7 +26,12 @@ class EstimationRules(Model):
     unexpected_weight: float = Field(
         gt=0, le=1, description="say of strata where the map shows none, in the certified bound"
     )
-    min_clusters: int = Field(ge=2, description="parcels or townships a figure rests on, at least")
+    full_stake: float = Field(
+        gt=0, lt=1, description="part of the money bet whole on each township, in two-stage bounds"
+    )
+    telling_accuracy: float = Field(
+        gt=0, lt=1, description="lower limit that faultless readings must reach to tell anything"
+    )
     reader_draws: int = Field(ge=2, description="labels drawn for units readers disagree on")
     reader_prior: float = Field(gt=0, description="readings a reader is taken to have behind him")
     reader_accuracy: float = Field(gt=0.5, lt=1, description="share of those that were right")
@@ -45,7 +50,8 @@ class Figure:
     interval : tuple of float
         Holds unread units at their worst, and the spread between readings.
     between_readings : float
-        Standard error that comes from readers who disagree (Rubin 1987, eq. 3.1.5).
+        Standard error that comes from readers who disagree (Rubin 1987, eq. 3.1.5); NaN in
+        two-stage samples, whose limits take contested units at their worst.
     """
 
     estimate: Estimate

@@ -12,15 +12,24 @@ import dask.array as da
 import numpy as np
 import pyproj
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 
 from rs_monitor.codes import Quantity
-from rs_monitor.errors import CatalogError, ConfigError, MissingCRS, NoObservations, QuantityError
+from rs_monitor.errors import (
+    CatalogError,
+    ConfigError,
+    MissingCRS,
+    NoObservations,
+    QuantityError,
+    ReadError,
+)
 from rs_monitor.imagery.catalog import SceneItem, format_utc
 from rs_monitor.imagery.chunks import Encoding, lazy_band
 from rs_monitor.imagery.encodings import common_encoding, encoded, header
+from rs_monitor.imagery.header import RefusedFile, read_header_of
 from rs_monitor.imagery.jobs import Source, Span
 from rs_monitor.imagery.naming import CATEGORICAL
 
@@ -112,6 +121,49 @@ def load_cube(
     coords: dict[Any, Any] = dict(xr_coords(part, dims=("y", "x")))
     coords |= _time_coords(looks, bands)
     return xr.Dataset(variables, coords=coords, attrs={"quantity": str(Quantity.DN)})
+
+
+def count_looks(items: Sequence[SceneItem], *, geobox: GeoBox, bands: Sequence[str]) -> int:
+    """Count the time steps that the cube of some scenes has; nothing is read.
+
+    Parameters
+    ----------
+    items, geobox, bands
+        As in :func:`load_cube`.
+
+    Returns
+    -------
+    int
+    """
+    return len(_looks(items, bands, geobox))
+
+
+def dem_reaches(path: Path, geobox: GeoBox) -> bool:
+    """Tell whether a local elevation file reaches a grid; only its header is read.
+
+    Parameters
+    ----------
+    path : Path
+    geobox : GeoBox
+
+    Returns
+    -------
+    bool
+        Where both meet the file may still have holes.
+
+    Raises
+    ------
+    ReadError
+        If the file has no CRS or cannot be opened.
+    """
+    try:
+        found = read_header_of(path, path.name)
+    except RefusedFile as error:
+        raise ReadError(
+            f"{path}: got elevation that {error}; needed a raster with a CRS"
+        ) from error
+    extent = GeoBox(found.shape, Affine(*found.transform[:6]), found.crs).geographic_extent
+    return bool(extent.geom.intersects(geobox.geographic_extent.geom))
 
 
 def mosaic_dem(

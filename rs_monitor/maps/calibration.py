@@ -133,6 +133,24 @@ class Calibrator:
         shares = shares / shares.sum()
         return replace(self, bias=self.bias + np.log(shares / self.prior), prior=shares)
 
+    @classmethod
+    def of_trees(cls, shares: NDArray[np.float64]) -> Calibrator:
+        """What leaves the probabilities of trees as they are.
+
+        Parameters
+        ----------
+        shares : ndarray of float64, shape (classes,)
+            Class shares that they go with; sum to 1.
+
+        Returns
+        -------
+        Calibrator
+            Probabilities move by no more than its floor, 1e-6, and the rounding of float32.
+        """
+        count = len(shares)
+        empty = np.empty((count, 0))
+        return cls(TINY, np.eye(count), np.zeros(count), empty, empty, shares)
+
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """The record as named arrays, to be stored without pickle."""
         named = {"floor": np.array([self.floor]), "slope": self.slope, "bias": self.bias}

@@ -7,9 +7,12 @@ of its tiles; areas enter once, at the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -140,22 +143,27 @@ def merge_counts(parts: Iterable[ClassCounts], geobox: GeoBox) -> ClassCounts:
     geobox : GeoBox
         The whole grid.
     """
-    parts = list(parts)
+    return _merge(list(parts), geobox, slice(0, geobox.shape.y))
+
+
+def _merge(parts: Sequence[ClassCounts], geobox: GeoBox, band: slice) -> ClassCounts:
+    """Add the counts of tiles that lie in some rows of a grid."""
     strip_px = strip_px_of(geobox)
     codes = np.unique(np.concatenate([np.empty(0, np.int64), *(part.codes for part in parts)]))
-    height, width = geobox.shape
-    whole = np.zeros((height, -(-width // strip_px), codes.size, MOMENTS), dtype=np.int64)
+    height, strips = band.stop - band.start, -(-geobox.shape.x // strip_px)
+    whole = np.zeros((height, strips, codes.size, MOMENTS), dtype=np.int64)
     for part in parts:
         if part.strip_px != strip_px:
             raise GridMismatch(
                 f"got counts by strips of {part.strip_px} columns; needed {strip_px}; count the "
                 "tiles with the whole grid's geobox"
             )
-        rows, strips = part.moments.shape[:2]
-        _require_inside(part, height, whole.shape[1])
-        place = whole[part.row : part.row + rows, part.strip : part.strip + strips]
+        rows, across = part.moments.shape[:2]
+        _require_inside(part, band.stop, strips)
+        first = part.row - band.start
+        place = whole[first : first + rows, part.strip : part.strip + across]
         place[:, :, np.searchsorted(codes, part.codes)] += part.moments
-    merged = ClassCounts(0, 0, strip_px, codes, whole)
+    merged = ClassCounts(band.start, 0, strip_px, codes, whole)
     if (_seen(merged) > _whole_strips(geobox)).any():
         raise GridMismatch(
             f"got tiles that overlap in {describe(geobox)}: their pixels would count twice; needed "
@@ -214,28 +222,95 @@ def area_of_counts(counts: ClassCounts, geobox: GeoBox) -> pd.DataFrame:
     which are integers. Terms are added exactly and rounded once (``math.fsum``).
     ``tests/maps/test_class_area.py`` compares with the area of every pixel by itself.
     """
-    missing = _whole_strips(geobox) - _seen(counts)
-    if missing.any():
-        raise GridMismatch(
-            f"got counts that lack {int(missing[..., 0].sum())} pixels of {describe(geobox)}, or "
-            "hold some twice; needed every pixel once, nodata as well; count all tiles, each in "
-            "its place"
-        )
+    return _area_of_bands([counts], geobox)
+
+
+def area_of_tiles(tiles: Iterable[ClassCounts], geobox: GeoBox) -> pd.DataFrame:
+    """True area of the classes of tiles that come by rows, of which one row is held at a time.
+
+    Parameters
+    ----------
+    tiles : iterable of ClassCounts
+        Of the whole grid, in the order of :func:`rs_monitor.grid.blocks_of`.
+    geobox : GeoBox
+        The grid.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`area_of_counts` of the merged tiles, to the last bit.
+
+    Raises
+    ------
+    GridMismatch
+        If the tiles do not make the whole grid, or come in another order.
+    """
+    rows = (list(group) for _, group in groupby(tiles, key=lambda tile: tile.row))
+    bands = (_merge(row, geobox, _rows_of(row[0])) for row in rows)
+    return _area_of_bands(bands, geobox)
+
+
+def _rows_of(counts: ClassCounts) -> slice:
+    return slice(counts.row, counts.row + counts.moments.shape[0])
+
+
+def _area_of_bands(bands: Iterable[ClassCounts], geobox: GeoBox) -> pd.DataFrame:
+    """Areas of bands of whole rows, from the first row to the last."""
     parabolas = _strip_parabolas(geobox)
-    kept = np.flatnonzero(counts.codes != _NODATA)
-    pixels = counts.moments[..., 0].sum(axis=(0, 1))
+    pixels: dict[int, int] = defaultdict(int)
+    area_m2: dict[int, list[float]] = defaultdict(list)
+    next_row = 0
+    for band in bands:
+        rows = _rows_of(band)
+        _require_next(band, next_row, geobox)
+        next_row = rows.stop
+        for slot, code in enumerate(band.codes.tolist()):
+            pixels[code] += int(band.moments[:, :, slot, 0].sum())
+            area_m2[code] += _exact_sum(_terms_m2(band.moments[:, :, slot], parabolas[rows]))
+    if next_row != geobox.shape.y:
+        _refuse_incomplete((geobox.shape.y - next_row) * geobox.shape.x, geobox)
+    kept = sorted(code for code in pixels if code != _NODATA)
     return pd.DataFrame(
         {
-            "class": counts.codes[kept],
-            "pixels": pixels[kept],
-            "area_m2": [_area_m2(counts.moments[:, :, k], parabolas) for k in kept],
+            "class": np.array(kept, dtype=np.int64),
+            "pixels": np.array([pixels[code] for code in kept], dtype=np.int64),
+            "area_m2": np.array([math.fsum(area_m2[code]) for code in kept], dtype=np.float64),
         }
     )
 
 
-def _area_m2(moments: NDArray[np.int64], parabolas: NDArray[np.float64]) -> float:
-    terms = moments * parabolas
-    return math.fsum((terms[..., 0] + terms[..., 1] + terms[..., 2]).ravel().tolist())
+def _require_next(band: ClassCounts, row: int, geobox: GeoBox) -> None:
+    if band.row != row:
+        raise GridMismatch(
+            f"got tiles of row {band.row} where those of row {row} were due; needed tiles row by "
+            "row from the top, each once; keep the order of the blocks or merge the tiles first"
+        )
+    missing = _whole_strips(geobox) - _seen(band)
+    if missing.any():
+        _refuse_incomplete(int(missing[..., 0].sum()), geobox)
+
+
+def _refuse_incomplete(pixels: int, geobox: GeoBox) -> NoReturn:
+    raise GridMismatch(
+        f"got counts that lack {pixels} pixels of {describe(geobox)}, or hold some twice; needed "
+        "every pixel once, nodata as well; count all tiles, each in its place"
+    )
+
+
+def _terms_m2(moments: NDArray[np.int64], parabolas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of one class in each row and strip where it occurs."""
+    here = moments[..., 0] > 0
+    terms = moments[here] * parabolas[here]
+    return np.asarray(terms[:, 0] + terms[:, 1] + terms[:, 2])
+
+
+def _exact_sum(terms: NDArray[np.float64]) -> list[float]:
+    """A few numbers that add up to exactly what the terms do, so that cuts change no bit."""
+    left, parts = terms.tolist(), []
+    while part := math.fsum(left):
+        parts.append(part)
+        left.append(-part)
+    return parts
 
 
 def strip_px_of(geobox: GeoBox) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -116,6 +116,11 @@ class FeatureSpec(Model):
         """Bands a cube must have; raises ``ConfigError`` for an index the catalogue lacks."""
         of_indices = (band for index in self.indices for band in index_bands(index))
         return tuple(dict.fromkeys((*self.bands, *of_indices)))
+
+    @property
+    def texture_reach_px(self) -> int:
+        """Pixels on each side that texture looks at; 0 without texture."""
+        return max((edge // 2 for edge in self.texture_windows_px), default=0)
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -250,7 +255,10 @@ SCENE = FeatureSpec(
     texture_windows_px=(3, 7),
     texture_measures=("std", "contrast"),
 )
-"""One scene: what the spectrum says, and how even its surroundings are."""
+"""One scene: what the spectrum says, and how even its surroundings are.
+
+Of several looks the median of the period.
+"""
 
 SCENE_RED_EDGE = SCENE.model_copy(
     update={
@@ -298,3 +306,33 @@ NAMED: Mapping[str, FeatureSpec] = {
     "years": YEARS,
 }
 """The records a job can name."""
+
+TERRAIN = ("slope_deg", "topographic_position_m", "relief_10px_m")
+"""What a job adds of the ground: how steep, above or below its neighbours, in hills or a plain.
+
+Neither height nor aspect: they tell where a place lies, not what grows there.
+"""
+
+
+def features_named(name: str, *, texture: bool = False, terrain: bool = False) -> FeatureSpec:
+    """Return a named record, with texture or terrain added.
+
+    Parameters
+    ----------
+    name : str
+        One of ``NAMED``.
+    texture : bool
+        Add the texture of ``SCENE`` to a record that has none.
+    terrain : bool
+        Add ``TERRAIN``.
+
+    Returns
+    -------
+    FeatureSpec
+    """
+    spec = NAMED[name]
+    added: dict[str, Any] = {"terrain": TERRAIN} if terrain else {}
+    if texture and not spec.texture_of:
+        keys = ("texture_of", "texture_windows_px", "texture_measures")
+        added |= {key: getattr(SCENE, key) for key in keys}
+    return FeatureSpec.model_validate(spec.model_dump() | added)

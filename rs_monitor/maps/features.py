@@ -54,7 +54,7 @@ def season_features(
         Same dimensions; True = usable look at the ground.
     start, end : date
         The period, both days included; looks of other days do not count. Parts of it and days of
-        peaks are counted from ``start``.
+        peaks are counted from ``start``. A scene of several looks is their median.
     spec : FeatureSpec
         Which features.
     terrain : Dataset of float32, optional
@@ -64,7 +64,8 @@ def season_features(
     -------
     DataArray of float32
         feature, y, x; named ``spec.names``; NaN = missing: nothing clear in the period or the
-        part, too few looks for a harmonic model, a window that shows nothing.
+        part, too few looks for a harmonic model, a window that shows nothing. Terrain, too, where
+        no look shows the pixel: ground nobody saw has no features.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def season_features(
     ground = _terrain_layers(reflectance, spec, terrain)
     calendar = Calendar(days, int(day_number(start)), _span(start, end))
     layers = _time_layers(reflectance, clear, spec, calendar)
-    return _joined([layers, *_texture_layers(layers, spec), *ground], spec)
+    return _joined([layers, *_texture_layers(layers, spec), *_where_seen(ground, layers)], spec)
 
 
 def _of_period(looks: _Looks, start: dt.date, end: dt.date) -> _Looks:
@@ -189,6 +190,14 @@ def _on_grid(layer: xr.DataArray, reflectance: xr.Dataset) -> xr.DataArray:
             "columns; load the DEM on the zone's grid"
         )
     return layer.astype(np.float32).expand_dims(feature=[str(layer.name)])
+
+
+def _where_seen(ground: list[xr.DataArray], layers: xr.DataArray) -> list[xr.DataArray]:
+    if not ground:
+        return []
+    named = [name for name in layers["feature"].values if name != "clear_looks"]
+    seen = layers.sel(feature=named).notnull().any("feature")
+    return [layer.where(seen) for layer in ground]
 
 
 def _joined(parts: list[xr.DataArray], spec: FeatureSpec) -> xr.DataArray:

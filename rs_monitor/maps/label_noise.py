@@ -8,7 +8,7 @@ Learning: Estimating Uncertainty in Dataset Labels", doi:10.1613/jair.1.12125).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from pydantic import Field
 from rs_monitor.codes import NOT_SEPARABLE
 from rs_monitor.config.tables import Model
 from rs_monitor.errors import NoObservations
+from rs_monitor.maps.fold_groups import Finer, fold_groups
 from rs_monitor.maps.samples import Samples
 from rs_monitor.maps.validation import groups_of_each_class, out_of_fold
 
@@ -61,6 +62,8 @@ class CleanReport:
         strongest contradiction first.
     note : str
         Why nothing was judged; empty otherwise.
+    finer : dict of int to str
+        Judged classes in fewer spatial blocks than folds: parcels were held out instead.
     """
 
     samples: Samples
@@ -69,6 +72,7 @@ class CleanReport:
     by_class: pd.DataFrame
     suspects: pd.DataFrame
     note: str
+    finer: dict[int, Finer] = field(default_factory=dict)
 
 
 def confident_joint(
@@ -164,6 +168,7 @@ def clean_samples(
     *,
     rules: CleaningRules,
     seed: int,
+    min_pixels: int = 0,
 ) -> CleanReport:
     """Leave out the parcels whose surveyed class the imagery contradicts.
 
@@ -175,17 +180,19 @@ def clean_samples(
     rules : CleaningRules
     seed : int
         Of the deal of spatial blocks to folds.
+    min_pixels : int
+        Pixels that every class keeps, as many as it needs to be learned.
 
     Returns
     -------
     CleanReport
-        Whole parcels are kept or removed. Classes with too few parcels or in fewer spatial blocks
-        than folds are kept as they are, and so is everything where fewer than two classes can be
-        judged.
+        Whole parcels are kept or removed. Classes with too few parcels are kept as they are, and
+        so is everything where fewer than two classes can be judged.
 
     Notes
     -----
-    Probabilities come from classifiers that saw no pixel of the parcel's spatial block. What is
+    Probabilities come from classifiers that saw no pixel of the parcel's spatial block, or of the
+    parcel where its class lies in fewer blocks than folds. What is
     removed is not said to be wrong: hard but true labels go as well, and a mistake that the
     features cannot show stays.
     """
@@ -195,15 +202,17 @@ def clean_samples(
     note = ""
     suspects = _no_suspects()
     noise = pd.Series(np.nan, index=judged)
+    groups = fold_groups(samples.select(rows), rules.folds)
     if len(judged) < 2:
-        note = f"{len(judged)} classes have {rules.min_parcels} parcels in {rules.folds} blocks"
+        least = _least(rules)
+        note = f"got {len(judged)} classes of {least} parcels or more; needed two to compare"
     else:
         try:
             found, classes = out_of_fold(
                 make_classifier,
                 samples.features[rows],
                 samples.labels[rows],
-                samples.block[rows],
+                groups.ids,
                 folds=rules.folds,
                 seed=seed,
             )
@@ -214,12 +223,13 @@ def clean_samples(
             given = units.loc[means.index]
             noise = _noise(given.to_numpy(), means.to_numpy(), classes)
             suspects = _suspects(given, means.to_numpy(), classes, rules)
-    suspects = _capped(suspects, units, rules)
+    suspects = _capped(suspects, samples, rules, min_pixels)
     out = suspects.index[suspects["removed"]]
     removed = np.isin(samples.parcel, out)
     table = _by_class(samples, removed, noise, suspects)
     share = float(removed.mean()) if removed.size else 0.0
-    return CleanReport(samples.select(~removed), removed, share, table, suspects, note)
+    kept = samples.select(~removed)
+    return CleanReport(kept, removed, share, table, suspects, note, groups.finer)
 
 
 def _sure_class(given: NDArray[np.intp], probabilities: Probabilities) -> NDArray[np.intp]:
@@ -247,14 +257,14 @@ def _parcels_of(samples: Samples) -> pd.Series:
     return pd.Series(samples.labels, index=samples.parcel).groupby(level=0).first()
 
 
+def _least(rules: CleaningRules) -> int:
+    """Parcels from which a class is judged: one to spare, and one for each fold."""
+    return max(rules.min_parcels + 1, rules.folds)
+
+
 def _judged_classes(samples: Samples, rules: CleaningRules) -> NDArray[np.uint8]:
-    blocks = groups_of_each_class(samples.block, samples.labels)
     parcels = groups_of_each_class(samples.parcel, samples.labels)
-    enough = [
-        cover
-        for cover in blocks
-        if blocks[cover] >= rules.folds and parcels[cover] > rules.min_parcels
-    ]
+    enough = [cover for cover, count in parcels.items() if count >= _least(rules)]
     return np.asarray(enough, dtype=np.uint8)
 
 
@@ -298,14 +308,20 @@ def _suspects(
     )
 
 
-def _capped(suspects: pd.DataFrame, units: pd.Series, rules: CleaningRules) -> pd.DataFrame:
+def _capped(
+    suspects: pd.DataFrame, samples: Samples, rules: CleaningRules, min_pixels: int
+) -> pd.DataFrame:
     """Mark those that go: the strongest, no more of a class than the rules allow."""
-    total = units.value_counts()
+    total = _parcels_of(samples).value_counts()
     spare = (total - rules.min_parcels).clip(lower=0)
     limit = (rules.max_share * total).astype(np.int64).clip(upper=spare)
     place = suspects.groupby("cover").cumcount()
     allowed = suspects["cover"].map(limit).fillna(0)
-    return suspects.assign(removed=(place < allowed).astype(bool))
+    pixels = pd.Series(samples.parcel).value_counts().reindex(suspects.index)
+    gone = pixels.groupby(suspects["cover"]).cumsum()
+    kept = suspects["cover"].map(pd.Series(samples.labels).value_counts()) - gone
+    removed = (place < allowed) & (kept >= min_pixels)
+    return suspects.assign(removed=removed.astype(bool))
 
 
 def _by_class(

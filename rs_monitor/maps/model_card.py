@@ -11,10 +11,15 @@ from rs_monitor.codes import LAND_COVER_STYLE, CodeSystem, LandCover
 from rs_monitor.config.tables import Model
 from rs_monitor.maps.feature_spec import FeatureSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: class shares are stated; a card of version 1 is read as it was."""
+
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION_PATTERN = r"^[0-9]+\.[0-9]+\.[0-9]+$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
+SHARE_SUM_ERROR = 1e-6
+"""By which class shares may miss 1: decimals of a text file."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -126,6 +131,17 @@ class ValidationCard(Model):
     error_auc: float | None = Field(None, ge=0, le=1, description="uncertainty ranks errors")
 
 
+class ClassSharesCard(Model):
+    """Class shares that the model's probabilities go with."""
+
+    of: Literal["sample", "survey"] = Field(
+        description="sample: as trained; survey: areas surveyed where it was trained"
+    )
+    shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        description="share of each class; a job elsewhere moves from these to its own"
+    )
+
+
 class ArraysCard(Model):
     """The file of the arrays."""
 
@@ -136,7 +152,7 @@ class ArraysCard(Model):
 class ModelCard(Model):
     """``card.toml``."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     name: str = Field(pattern=NAME_PATTERN, max_length=64)
     version: str = Field(pattern=VERSION_PATTERN, max_length=32)
     summary: str = Field(min_length=1)
@@ -151,6 +167,7 @@ class ModelCard(Model):
     validation: ValidationCard
     software: dict[str, str]
     classes: tuple[ClassCard, ...] = Field(min_length=2)
+    class_shares: ClassSharesCard | None = Field(None, description="absent in cards of version 1")
 
     @field_validator("classes")
     @classmethod
@@ -160,6 +177,18 @@ class ModelCard(Model):
         if twice:
             raise ValueError(f"got {', '.join(twice)} twice; a class has one column")
         return classes
+
+    @field_validator("class_shares")
+    @classmethod
+    def _of_the_classes(
+        cls, given: ClassSharesCard | None, info: ValidationInfo
+    ) -> ClassSharesCard | None:
+        names = [entry.name for entry in info.data.get("classes", ())]
+        if given is not None and names and list(given.shares) != names:
+            raise ValueError(f"shares must be of {', '.join(names)}, in this order")
+        if given is not None and abs(sum(given.shares.values()) - 1) > SHARE_SUM_ERROR:
+            raise ValueError(f"shares must add up to 1, not {sum(given.shares.values()):g}")
+        return given
 
     @property
     def full_name(self) -> str:

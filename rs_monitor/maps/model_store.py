@@ -17,9 +17,16 @@ from safetensors.numpy import load as parse_arrays
 from rs_monitor.config.paths import data_root
 from rs_monitor.config.reading import problems_of, read_toml
 from rs_monitor.errors import ConfigError, ModelMismatch
+from rs_monitor.maps.class_shares import own_shares
 from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.model_arrays import Arrays, kind_of, model_of
-from rs_monitor.maps.model_card import NAME_PATTERN, SCHEMA_VERSION, VERSION_PATTERN, ModelCard
+from rs_monitor.maps.model_card import (
+    NAME_PATTERN,
+    SCHEMA_VERSION,
+    SHARE_SUM_ERROR,
+    VERSION_PATTERN,
+    ModelCard,
+)
 
 CARD_NAME = "card.toml"
 ARRAYS_NAME = "model.safetensors"
@@ -38,6 +45,11 @@ class StoredModel:
 
     model: LandCoverModel
     card: ModelCard
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Pixels of each class that it was trained on, in column order."""
+        return tuple(entry.pixels for entry in self.card.classes)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -263,6 +275,19 @@ def _require_card(model: LandCoverModel, card: ModelCard, folder: Path) -> None:
         raise ModelMismatch(
             f"{folder}: {_difference(card.feature_names, model.features)} the arrays were trained "
             f"on; {edited}"
+        )
+    _require_shares(model, card, f"{folder}: ", edited)
+
+
+def _require_shares(model: LandCoverModel, card: ModelCard, where: str, edited: str) -> None:
+    if card.class_shares is None:
+        return
+    told = list(card.class_shares.shares.values())
+    held = own_shares(model.calibrator, StoredModel(model, card).pixels)
+    if not np.allclose(told, held, rtol=0.0, atol=SHARE_SUM_ERROR):
+        raise ModelMismatch(
+            f"{where}got a card with class shares {_listed(told)}; those of the arrays are "
+            f"{_listed(held.round(6).tolist())}; {edited}"
         )
 
 

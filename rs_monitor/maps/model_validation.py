@@ -17,19 +17,21 @@ from rs_monitor.estimation.clusters import (
 )
 from rs_monitor.kernels.uncertainty import entropy_and_margin
 from rs_monitor.maps.calibration import CalibrationRules
+from rs_monitor.maps.class_shares import at_shares, own_shares
 from rs_monitor.maps.classifier import LandCoverClassifier
+from rs_monitor.maps.fold_groups import Finer, fold_groups
 from rs_monitor.maps.model_card import ClassCard, Interval, ValidationCard, class_name
 from rs_monitor.maps.reliability import calibration_table
 from rs_monitor.maps.samples import Samples
-from rs_monitor.maps.training import fit_grouped, groups_for_folds
+from rs_monitor.maps.training import fit_grouped
 from rs_monitor.maps.uncertainty import error_ranking_auc
 from rs_monitor.maps.validation import spatial_folds
 
 Probabilities = NDArray[np.float64]
 
 METHOD = (
-    "{folds} folds of whole spatial blocks; compared with the survey's labels, mislabelled ones "
-    "included; classes weighted by their surveyed area; intervals know the parcels (Korn and "
+    "{folds} folds of whole spatial blocks{finer}; compared with the survey's labels, mislabelled "
+    "ones included; classes weighted by their surveyed area; intervals know the parcels (Korn and "
     "Graubard 1998)"
 )
 
@@ -70,6 +72,7 @@ def validate_classifier(
     confidence: float,
     calibration: CalibrationRules,
     seed: int,
+    shares: Mapping[int, float] | None = None,
 ) -> Validation:
     """Hold out whole spatial blocks and compare.
 
@@ -92,31 +95,44 @@ def validate_classifier(
         Bins and draws of the calibration figures.
     seed : int
         Of the deal of blocks to folds and of the draws.
+    shares : mapping of int to float, optional
+        Class shares that the model's probabilities are moved to; default: left as they are.
 
     Returns
     -------
     Validation
+        Accuracy is that of the moved probabilities. The samples do not have those shares, so
+        figures of calibration are of the probabilities before that.
     """
     classes, labels = np.unique(samples.labels), samples.labels
-    groups = groups_for_folds(samples, folds)
-    fold = spatial_folds(groups, labels, folds=folds, seed=seed)
-    stated = _held_out(samples, lambda: make_classifier(True), fold, trusted, classes)
+    groups = fold_groups(samples, folds)
+    fold = spatial_folds(groups.ids, labels, folds=folds, seed=seed)
+    stated, moved = _held_out(
+        samples, lambda: make_classifier(True), fold, trusted, classes, shares
+    )
     calibrated = make_classifier(True).calibration != "none"
     raw = stated
     if calibrated:
-        raw = _held_out(samples, lambda: make_classifier(False), fold, trusted, classes)
+        raw, _ = _held_out(samples, lambda: make_classifier(False), fold, trusted, classes, None)
     return judge(
         samples,
         classes,
         stated,
         raw,
         areas_m2=areas_m2,
-        method=METHOD.format(folds=folds),
+        method=METHOD.format(folds=folds, finer=_in_words(groups.finer)),
         min_parcels=min_parcels,
         confidence=confidence,
         calibration=calibration,
         seed=seed,
+        moved=moved,
     )
+
+
+def _in_words(finer: Mapping[int, Finer]) -> str:
+    """Which classes were not kept apart by spatial blocks; their figures are too kind."""
+    named = [f"{class_name(value)} by {unit}" for value, unit in sorted(finer.items())]
+    return f" (in fewer blocks, held out too kindly: {', '.join(named)})" if named else ""
 
 
 def judge(
@@ -131,6 +147,7 @@ def judge(
     confidence: float,
     calibration: CalibrationRules,
     seed: int,
+    moved: Probabilities | None = None,
 ) -> Validation:
     """Compare probabilities of samples that were not trained on with their labels.
 
@@ -145,13 +162,16 @@ def judge(
         As in :func:`validate_classifier`.
     method : str
         How the samples were kept apart, for the card.
+    moved : ndarray of float64, shape (n, classes), optional
+        At the class shares that decide the map; default: ``stated``.
 
     Returns
     -------
     Validation
     """
     labels = samples.labels
-    mapped = classes[stated.argmax(axis=1)]
+    deciding = stated if moved is None else moved
+    mapped = classes[deciding.argmax(axis=1)]
     figures = [
         calibration_table(
             found,
@@ -166,7 +186,7 @@ def judge(
         )
         for found in (stated, raw)
     ]
-    entropy = entropy_and_margin(np.ascontiguousarray(stated.T, dtype=np.float32))[0]
+    entropy = entropy_and_margin(np.ascontiguousarray(deciding.T, dtype=np.float32))[0]
     return Validation(
         accuracy=clustered_accuracy(
             mapped,
@@ -191,15 +211,23 @@ def _held_out(
     fold: NDArray[np.int64],
     trusted: NDArray[np.bool_],
     classes: NDArray[Any],
-) -> Probabilities:
-    """Probabilities of every sample from a classifier that saw none of its block."""
+    shares: Mapping[int, float] | None,
+) -> tuple[Probabilities, Probabilities]:
+    """Probabilities of every sample from a classifier that saw none of its block, and moved."""
     found = np.zeros((len(fold), len(classes)))
+    moved = found if shares is None else np.zeros_like(found)
     for number in np.unique(fold):
         tested = fold == number
-        fitted = fit_grouped(make(), samples.select(~tested & trusted))
+        trained = samples.select(~tested & trusted)
+        fitted = fit_grouped(make(), trained)
         columns = np.searchsorted(classes, fitted.classes_)
-        found[np.ix_(tested, columns)] = fitted.predict_proba(samples.features[tested])
-    return found
+        stated = fitted.predict_proba(samples.features[tested])
+        found[np.ix_(tested, columns)] = stated
+        if shares is not None:
+            own = own_shares(fitted.calibrator_, np.unique(trained.labels, return_counts=True)[1])
+            new = [shares[int(value)] for value in fitted.classes_]
+            moved[np.ix_(tested, columns)] = at_shares(stated, own, new)
+    return found, moved
 
 
 def _weights(labels: NDArray[np.uint8], areas_m2: Mapping[int, float]) -> NDArray[np.float64]:

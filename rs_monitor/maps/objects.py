@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.ndimage import distance_transform_edt
 from skimage.segmentation import felzenszwalb, slic
 
 from rs_monitor.config.tables import Model
@@ -47,20 +48,19 @@ def segments(image: NDArray[np.float32], rules: ObjectRules) -> NDArray[np.int32
     ``slic`` after Achanta et al. (2012), doi:10.1109/TPAMI.2012.120; ``felzenszwalb`` after
     Felzenszwalb and Huttenlocher (2004), doi:10.1023/B:VISI.0000022288.19776.77; both of
     scikit-image, on bands stretched from their 2nd to their 98th percentile; the second on at most
-    three principal components of them.
+    three principal components of them. Ground not seen looks like the nearest that was.
     """
     seen: NDArray[np.bool_] = np.asarray(np.isfinite(image).all(axis=0))
     if not seen.any():
         return np.zeros(image.shape[1:], dtype=np.int32)
-    shown = np.where(seen, _stretched(image, seen), 0.0)
+    shown = _filled(_stretched(image, seen), seen)
     if rules.method == "slic":
-        count = max(1, int(seen.sum()) // rules.mean_size_px)
+        # its own mask compares every pixel with every segment: 2 GB for a block of 512 pixels
         found = slic(
             shown,
-            n_segments=count,
+            n_segments=max(1, seen.size // rules.mean_size_px),
             compactness=rules.compactness,
             channel_axis=0,
-            mask=None if seen.all() else seen,
             start_label=1,
             convert2lab=False,
         )
@@ -80,6 +80,14 @@ def _stretched(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[n
     width = np.where(high > low, high - low, 1.0)
     stretched = (image - low[:, None, None]) / width[:, None, None]
     return np.asarray(np.clip(stretched, 0.0, 1.0), dtype=np.float64)
+
+
+def _filled(image: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The image, pixels not seen like the nearest seen one."""
+    if seen.all():
+        return image
+    rows, cols = distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    return image[:, rows, cols]
 
 
 def _three_axes(image: NDArray[np.float64]) -> NDArray[np.float64]:

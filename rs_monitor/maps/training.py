@@ -6,12 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.base import clone
 
 from rs_monitor.errors import NoObservations
 from rs_monitor.maps.applicability import OutsideRules, fit_domain
 from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.flatten import flatten, flatten_boosting
+from rs_monitor.maps.fold_groups import fold_groups, why_not_calibrated
 from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.samples import Samples
 
@@ -60,36 +61,24 @@ def learnable(samples: Samples, *, min_samples: int, surveyed: Collection[int] =
     return Learnable(samples if kept.all() else samples.select(kept), dict(few) | none)
 
 
-def groups_for_folds(samples: Samples, folds: int) -> NDArray[np.int64]:
-    """What folds must not tear apart: spatial blocks, as far as every class lies in enough of them.
+def fit_grouped(classifier: LandCoverClassifier, samples: Samples) -> LandCoverClassifier:
+    """Fit a classifier whose calibration keeps spatial blocks together.
 
     Parameters
     ----------
+    classifier : LandCoverClassifier
+        Unfitted.
     samples : Samples
-    folds : int
 
     Returns
     -------
-    ndarray of int64, shape (n,)
-        The spatial block; of a class in fewer blocks than folds the parcel, and of one with fewer
-        parcels the pixel. What such a class is said to be worth is too kind; it has too few
-        parcels to be assessed anyway.
+    LandCoverClassifier
+        Not calibrated where the samples are too few for it
+        (:func:`rs_monitor.maps.fold_groups.why_not_calibrated`).
     """
-    levels = np.zeros(len(samples.labels), dtype=np.int64)
-    groups = samples.block.copy()
-    finer = (samples.parcel, np.arange(len(levels)))
-    for level, ids in enumerate(finer, start=1):
-        for value in np.unique(samples.labels):
-            rows = samples.labels == value
-            if len(np.unique(groups[rows])) < folds:
-                groups[rows], levels[rows] = ids[rows], level
-    _, numbers = np.unique(np.stack([levels, groups]), axis=1, return_inverse=True)
-    return np.asarray(numbers.reshape(-1), dtype=np.int64)
-
-
-def fit_grouped(classifier: LandCoverClassifier, samples: Samples) -> LandCoverClassifier:
-    """Fit a classifier whose calibration keeps spatial blocks together."""
-    groups = groups_for_folds(samples, classifier.folds)
+    if classifier.calibration != "none" and why_not_calibrated(samples, classifier.folds):
+        classifier = clone(classifier).set_params(calibration="none")
+    groups = fold_groups(samples, classifier.folds).ids
     return classifier.fit(samples.features, samples.labels, groups=groups)
 
 
@@ -124,7 +113,7 @@ def train_model(
     domain = fit_domain(
         samples.features,
         samples.labels,
-        groups_for_folds(samples, outside.folds),
+        fold_groups(samples, outside.folds).ids,
         fitted.feature_importances_,
         rules=outside,
         seed=seed,

@@ -48,7 +48,8 @@ def spatial_folds(
     Notes
     -----
     The deal is scikit-learn's ``StratifiedGroupKFold``: largest spread first, to the fold whose
-    class shares it disturbs least.
+    class shares it disturbs least. Where that puts a whole class into one fold, its smallest group
+    goes to the next one.
     """
     group_ids, class_ids = np.asarray(groups), np.asarray(labels)
     _require_spread(group_ids, class_ids, folds)
@@ -58,6 +59,7 @@ def spatial_folds(
     fold = np.empty(len(order), dtype=np.int64)
     for number, (_, tested) in enumerate(deal):
         fold[order[tested]] = number
+    _part(fold, group_ids, class_ids, folds)
     _require_trainable(fold, class_ids, folds)
     return fold
 
@@ -136,6 +138,17 @@ def _require_spread(groups: NDArray[Any], labels: NDArray[Any], folds: int) -> N
             f"each class for {folds} folds; merge or leave out the class, take fewer folds, "
             "smaller blocks, or survey more parcels of it"
         )
+
+
+def _part(fold: NDArray[np.int64], groups: NDArray[Any], labels: NDArray[Any], folds: int) -> None:
+    """Move the smallest group of a class that was dealt to one fold as a whole; in place."""
+    for value in np.unique(labels):
+        rows = labels == value
+        if np.unique(fold[rows]).size > 1:
+            continue
+        ids, counts = np.unique(groups[rows], return_counts=True)
+        moved = groups == ids[counts.argmin()]
+        fold[moved] = (fold[moved] + 1) % folds
 
 
 def _require_trainable(fold: NDArray[np.int64], labels: NDArray[Any], folds: int) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,14 @@ class BlockStore:
         return self.read_block(zone, stage, name, fingerprint)[0]
 
     def read_block(
-        self, zone: str, stage: str, name: str, fingerprint: str
+        self,
+        zone: str,
+        stage: str,
+        name: str,
+        fingerprint: str,
+        only: Collection[str] | None = None,
     ) -> tuple[dict[str, NDArray[Any]] | None, str | None]:
-        """Arrays of a block, or None and the reason."""
+        """Arrays of a block, all or those named ``only``; or None and the reason."""
         path = self.block_path(zone, stage, name)
         reason, sha256 = _record(path, fingerprint)
         if reason is not None:
@@ -116,7 +121,7 @@ class BlockStore:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             return None, DAMAGED
-        return _read_npz(content), None
+        return _read_npz(content, only), None
 
 
 def _record(path: Path, fingerprint: str) -> tuple[str | None, str]:
@@ -145,6 +150,6 @@ def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
 
 
-def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:
+def _read_npz(content: bytes, only: Collection[str] | None) -> dict[str, NDArray[Any]]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {name: archive[name] for name in archive.files if only is None or name in only}

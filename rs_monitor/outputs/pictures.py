@@ -1,9 +1,10 @@
-"""True-colour pictures of patches and zones, as PNG."""
+"""Pictures of patches, zones and class maps, as PNG."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from PIL import Image
 
+from rs_monitor.codes import ClassStyle
 from rs_monitor.errors import QuantityError
 
 _LOW_PERCENT, _HIGH_PERCENT = 2.0, 98.0
@@ -88,6 +90,32 @@ def mask_overlay(mask: NDArray[np.bool_], *, longest_px: int) -> bytes:
     shades = np.where(veiled, np.where(stripes, 2, 1), 0).astype(np.uint8)
     image = Image.fromarray(shades, mode="P")
     image.putpalette(bytes([0, 0, 0, 0, *_VEIL, *_STRIPE]), rawmode="RGBA")
+    return _png(image)
+
+
+def class_picture(
+    values: NDArray[np.uint8], style: Mapping[int, ClassStyle], *, longest_px: int
+) -> bytes:
+    """PNG of a class raster in the colours of its style; values without one are transparent.
+
+    Parameters
+    ----------
+    values : ndarray of uint8, shape (y, x)
+        Values of the style; others = not seen.
+    style : mapping of int to ClassStyle
+        Colour of each value.
+    longest_px : int
+        Larger pictures are reduced to this edge; viewers enlarge smaller ones.
+    """
+    factor = min(1.0, longest_px / max(values.shape))
+    rows, columns = (
+        _nearest(np.arange(max(1, round(length * factor))), length) for length in values.shape
+    )
+    palette = np.zeros((256, 4), dtype=np.uint8)
+    for value, entry in style.items():
+        palette[value] = (*entry.rgb, 255)
+    image = Image.fromarray(values[np.ix_(rows, columns)], mode="P")
+    image.putpalette(palette.tobytes(), rawmode="RGBA")
     return _png(image)
 
 

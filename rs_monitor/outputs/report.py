@@ -15,9 +15,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rs_monitor.codes import CHANGE_STYLE, Change
+from rs_monitor.codes import CHANGE_STYLE, LAND_COVER_STYLE, Change
 from rs_monitor.findings.statement import clean_statement
 from rs_monitor.outputs import pictures, terms, views
+from rs_monitor.outputs.class_area_view import (
+    MAPPED_NOT_MEASURED,
+    class_area_view,
+    not_separable_pairs,
+)
 from rs_monitor.outputs.land_cover_view import land_cover_view
 from rs_monitor.outputs.layout import REPORT_NAME
 from rs_monitor.outputs.manifest import content_digest_of
@@ -26,6 +31,7 @@ from rs_monitor.outputs.style import hex_colour
 
 CHIP_LIMIT = 60
 TABLE_LIMIT = 2000
+AREA_ZONE_LIMIT = 60
 _MAP_PX = 900
 _CHIP_PX = 300
 _CHIP_MARGIN_PX = 10
@@ -46,6 +52,8 @@ class ZoneView:
         Red, green, blue; NaN, or 0 in every band of integers, = not seen.
     change : ndarray of uint8, shape (y, x)
         Values of :class:`rs_monitor.codes.Change`.
+    generalised : mapping of str to ndarray of uint8, shape (y, x)
+        Generalised land cover by period, where the run made it.
     """
 
     zone_id: str
@@ -53,6 +61,7 @@ class ZoneView:
     before: NDArray[Any]
     after: NDArray[Any]
     change: NDArray[np.uint8]
+    generalised: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,8 @@ class ReportContext:
         Answers to claims of new arable land.
     truth : DataFrame, optional
         For synthetic runs: what was planted beside what was found.
+    class_areas : DataFrame, optional
+        For runs with land cover: mapped areas by zone, period and class.
     planned : collection of str
         Zones of the plan; each needs its row of coverage.
     outlines : GeoSeries, optional
@@ -88,6 +99,7 @@ class ReportContext:
     coverage: pd.DataFrame | None
     claims: gpd.GeoDataFrame | None = None
     truth: pd.DataFrame | None = None
+    class_areas: pd.DataFrame | None = None
     planned: Collection[str] = ()
     outlines: gpd.GeoSeries | None = None
     doubts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -156,6 +168,10 @@ def render_report(
         claims=views.claim_rows(context.claims),
         truth=views.plain_table(context.truth),
         not_evaluated=views.grouped_reasons(context.manifest.get("not_evaluated", ())),
+        class_areas=class_area_view(context.class_areas),
+        area_zone_limit=AREA_ZONE_LIMIT,
+        mapped_not_measured=MAPPED_NOT_MEASURED,
+        not_separable=not_separable_pairs(),
         land_cover=land_cover_view(context.manifest),
         scenes=views.scenes_by_collection(context.manifest.get("inputs", ())),
         proposals=list(terms.PROPOSAL_COLOUR.items()),
@@ -179,6 +195,8 @@ def _template() -> jinja2.Template:
         "number": views.number,
         "area": views.area,
         "mu": views.mu,
+        "ha": views.ha,
+        "signed": views.signed,
     }
     return environment.get_template("report.html.j2")
 
@@ -208,7 +226,22 @@ def _map(zone: ZoneView, outlines: list[dict[str, Any]]) -> dict[str, Any]:
         "seen_fraction": seen,
         "scale": views.scale_bar(width, abs(zone.geobox.resolution.x)),
         "outlines": outlines,
+        "covers": [
+            (label, _uri(pictures.class_picture(cover, LAND_COVER_STYLE, longest_px=_MAP_PX)))
+            for label, cover in zone.generalised.items()
+        ],
+        "classes": _classes_shown(zone.generalised.values()),
     }
+
+
+def _classes_shown(covers: Iterable[NDArray[np.uint8]]) -> list[tuple[str, str]]:
+    """Name and colour of the classes that any of the maps shows."""
+    shown = {int(value) for cover in covers for value in np.unique(cover)}
+    return [
+        (style.name, hex_colour(style))
+        for value, style in LAND_COVER_STYLE.items()
+        if int(value) in shown
+    ]
 
 
 def _unseen_as_nan(rgb: NDArray[Any]) -> NDArray[Any]:

@@ -85,7 +85,7 @@ def write_sample(
             "choose another name"
         )
     for target in (path, key_path(path), design_path(path)):
-        _require_new(target)
+        require_new(target)
     design = design.model_copy(update={"blind": not show_strata})
     _write_points(path, points if show_strata else blind(points))
     with replacing(key_path(path)) as temporary:
@@ -94,7 +94,14 @@ def write_sample(
     return path, key_path(path), design_path(path)
 
 
-def _require_new(path: Path) -> None:
+def require_new(path: Path) -> None:
+    """Refuse to write over a file.
+
+    Raises
+    ------
+    LayerError
+        If it is there already.
+    """
     if path.exists():
         raise LayerError(
             f"{path}: got a file that is there already; needed a new one, it may hold readings or "
@@ -116,7 +123,7 @@ def write_assessment(path: Path, content: Mapping[str, Any]) -> Path:
     LayerError
         If the file is there already.
     """
-    _require_new(path)
+    require_new(path)
     return write_json(path, _finite(content))
 
 

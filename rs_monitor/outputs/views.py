@@ -17,6 +17,7 @@ from rs_monitor.findings.statement import CleanStatement
 from rs_monitor.grid import MU_M2
 from rs_monitor.outputs import terms
 
+HA_M2 = 1e4
 _STRONG = (Proposal.SUSPECTED_ILLEGAL, Proposal.SUSPECTED)
 
 
@@ -355,6 +356,17 @@ def area(value_m2: Any) -> str:
 def mu(value_m2: Any) -> float:
     """An area in mu."""
     return _real(value_m2) / MU_M2
+
+
+def ha(value_m2: Any) -> float:
+    """An area in hectares."""
+    return _real(value_m2) / HA_M2
+
+
+def signed(value: Any, digits: int = 1) -> str:
+    """A difference with its sign; a dash where it is missing."""
+    real = _real(value)
+    return "–" if math.isnan(real) else f"{real:+,.{digits}f}"
 
 
 def _cell(value: Any) -> str:

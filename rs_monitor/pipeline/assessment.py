@@ -7,14 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from rs_monitor.errors import LayerError
-from rs_monitor.estimation.accuracy import EstimationRules, Figure, assess
-from rs_monitor.estimation.clusters import ClusteredProportion, clustered_proportion
-from rs_monitor.estimation.designs import Design, DesignRecord, FirstStage
+from rs_monitor.estimation.accuracy import Assessment, EstimationRules, Figure, assess
+from rs_monitor.estimation.designs import Design, DesignRecord
 from rs_monitor.estimation.readers import NOT_READ, reader_model, unanimous
-from rs_monitor.grid import MU_M2
+from rs_monitor.estimation.two_stage import TwoStageSample, two_stage_sample
+from rs_monitor.estimation.two_stage_accuracy import (
+    TooFewDraws,
+    TwoStageAssessment,
+    assess_two_stage,
+)
+from rs_monitor.grid import MU_M2, true_pixel_area_m2
 from rs_monitor.outputs.digest import file_sha256
 from rs_monitor.outputs.sample_files import (
     design_path,
@@ -26,10 +33,10 @@ from rs_monitor.pipeline.sample_check import UNREADABLE, check_against_map
 from rs_monitor.pipeline.sample_reading import SampleReading, reading_of
 
 HA_M2 = 1e4
-_LEAST_DRAWS = 2
+UNEQUAL_PIXELS = 0.01
+"""Spread of the pixels' areas from which it is told; 5e-4 over 100 km of a UTM zone."""
 
 Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Row = dict[str, str | float]
 
 
@@ -165,9 +172,7 @@ def _stratified(
     readings = [read.matrix(labels) for labels in draws]
     found = assess(matrix, rules, readings=readings, agreed=read.matrix(agreed))
     names = read.classes
-    rows = [_row("overall", "", found.overall)]
-    rows += [_row("user's", names[code], figure) for code, figure in found.users.items()]
-    rows += [_row("producer's", names[code], figure) for code, figure in found.producers.items()]
+    rows = _accuracy_rows(found, names)
     areas = [
         _row("area, ha", names[code], figure, HA_M2) | _bound(found.certified_m2[code])
         for code, figure in found.areas_m2.items()
@@ -190,6 +195,13 @@ def _stratified(
             "those strata as known, which makes its interval too narrow"
         )
     return _report(read, settled, agreed, rows, areas, notes, rules.confidence)
+
+
+def _accuracy_rows(found: Assessment | TwoStageAssessment, names: dict[int, str]) -> list[Row]:
+    rows = [_row("overall", "", found.overall)]
+    rows += [_row("user's", names[code], figure) for code, figure in found.users.items()]
+    rows += [_row("producer's", names[code], figure) for code, figure in found.producers.items()]
+    return rows
 
 
 def _row(name: str, title: str, figure: Figure, unit: float = 1.0) -> Row:
@@ -215,83 +227,54 @@ def _bound(bound_m2: float) -> Row:
 
 
 def _two_stage(read: SampleReading, settled: Ints, agreed: Ints, rules: EstimationRules) -> Report:
-    """Townships drawn first: what varies is the township, not the pixel.
-
-    Estimates are of settled labels; limits take units that are contested or unread at their worst.
-    """
-    draw, weights = _draws(read)
-    mapped = read.key["map_class"].to_numpy()
-    known, doubt = settled != NOT_READ, agreed == NOT_READ
-    everywhere = np.ones_like(known)
-    total_ha = sum(stratum.area_m2 for stratum in read.design.strata) / HA_M2
-
-    def share(hit: Mask, within: Mask, level: float = rules.confidence) -> ClusteredProportion:
-        return clustered_proportion(
-            hit[within],
-            draw[within],
-            weights=weights[within],
-            confidence=level,
-            min_clusters=_LEAST_DRAWS,
-        )
-
-    same, sure = mapped == settled, mapped == agreed
-    overall = share(sure, everywhere), share(sure | doubt, everywhere)
-    rows = [_clustered_row("overall", "", share(same, known), overall)]
-    areas = []
-    for code, name in read.classes.items():
-        shown, found = mapped == code, agreed == code
-        users = share(sure, shown), share(sure | doubt, shown)
-        rows.append(_clustered_row("user's", name, share(same, known & shown), users))
-        producers = share(sure, found | (doubt & ~shown)), share(shown, found | (doubt & shown))
-        rows.append(_clustered_row("producer's", name, share(same, settled == code), producers))
-        limits = share(found, everywhere), share(found | doubt, everywhere)
-        bound = share(found, everywhere, 2.0 * rules.confidence - 1.0).lower
-        area = _clustered_row("area, ha", name, share(settled == code, known), limits, total_ha)
-        areas.append(area | _bound(_scaled(bound, total_ha) * HA_M2))
-    note = (
-        f"{np.unique(draw).size} draws of townships: intervals and bounds rest on the variance "
-        "between them (Korn and Graubard 1998), which is no exact guarantee; upper limits are too "
-        "low where a class lies in few townships and none of them was drawn"
+    """Townships drawn first: what varies is the township, not the pixel."""
+    sample, area_m2 = _draws(read), sum(stratum.area_m2 for stratum in read.design.strata)
+    pixels = {stratum.code: stratum.pixels for stratum in read.design.strata}
+    total = sum(pixels.values())
+    found = assess_two_stage(
+        read.key["map_class"].to_numpy(),
+        settled,
+        agreed,
+        sample,
+        {code: pixels.get(code, 0) / total for code in read.classes},
+        rules,
     )
-    return _report(read, settled, agreed, rows, areas, [note], rules.confidence)
+    names, unit = read.classes, HA_M2 / area_m2
+    rows = _accuracy_rows(found, names)
+    areas = [
+        _row("area, ha", names[code], figure, unit) | _bound(found.certified[code] * area_m2)
+        for code, figure in found.shares.items()
+    ]
+    for row in (*rows, *areas):
+        del row["readers_error"]
+    notes = [
+        f"{sample.points.size} draws of townships: what a township that was not drawn may hold is "
+        "in the intervals, so draws narrow them and points within a township hardly do"
+    ]
+    if found.too_few:
+        notes.append(_too_few_note(found.too_few, names))
+    return _report(read, settled, agreed, rows, areas, notes, rules.confidence)
 
 
-def _draws(read: SampleReading) -> tuple[Ints, NDArray[np.float64]]:
-    """Draw of each unit, and the ground the unit stands for."""
+def _too_few_note(found: tuple[TooFewDraws, ...], names: dict[int, str]) -> str:
+    said = [
+        f"{few.figure} of {names[few.code]} (met in {few.met}; {few.best:.2f})" for few in found
+    ]
+    return (
+        "not assessable with so few draws (in brackets: draws that met it; the lower limit had "
+        f"every reading been right): {', '.join(said)}"
+    )
+
+
+def _draws(read: SampleReading) -> TwoStageSample:
+    """The points by draw."""
     stage = read.design.two_stage
     if stage is None or "draw" not in read.key:
         raise LayerError(
             f"{read.design.product}: got a key without draws; needed those of the two-stage "
             "design; name its own key"
         )
-    points = read.key.groupby("draw")["id"].transform("size").to_numpy(dtype=np.float64)
-    if stage.first_stage is FirstStage.PPS:
-        return read.key["draw"].to_numpy(), 1.0 / points
-    sizes = {unit.id: float(unit.pixels) for unit in stage.primary_units}
-    held = read.key["primary_unit"].map(sizes).to_numpy(dtype=np.float64)
-    return read.key["draw"].to_numpy(), held / points
-
-
-def _scaled(share: float | None, unit: float) -> float:
-    return float("nan") if share is None else share * unit
-
-
-def _clustered_row(
-    name: str,
-    title: str,
-    share: ClusteredProportion,
-    limits: tuple[ClusteredProportion, ClusteredProportion],
-    unit: float = 1.0,
-) -> Row:
-    low, high = limits
-    return {
-        "figure": name,
-        "class": title,
-        "estimate": _scaled(share.estimate, unit),
-        "standard_error": _scaled(share.standard_error, unit),
-        "lower": _scaled(low.lower, unit),
-        "upper": _scaled(high.upper, unit),
-    }
+    return two_stage_sample(read.key["draw"], read.key["primary_unit"], stage)
 
 
 def _report(
@@ -349,6 +332,7 @@ def _notes(read: SampleReading, settled: Ints, agreed: Ints) -> list[str]:
             "systematic points are treated as random ones: too wide as a rule, too narrow where "
             "the ground repeats itself at the step of the points; the bound is no guarantee here"
         )
+    notes += _unequal_pixels_note(read.design)
     notes.append("intervals and bounds hold for one class at a time, not for all of them together")
     notes.append(
         "estimates and bounds of what readers saw; recognition of new arable land rests on "
@@ -363,11 +347,28 @@ def _readers_note(read: SampleReading, settled: Ints, agreed: Ints) -> str:
         return "one reader: an error of the reader is in no interval"
     disputed = int(((agreed == NOT_READ) & (read.labels != NOT_READ).any(axis=1)).sum())
     alone = int(((read.labels != NOT_READ).sum(axis=1) == 1).sum())
+    taken = "likely labels are drawn for the intervals"
+    if read.design.two_stage is not None:
+        taken = "the intervals take them at their worst"
     return (
         f"{readers} readers disagree, or one could not tell, at {disputed} of {settled.size} "
-        "points: likely labels are drawn for the intervals, and the points count against the lower "
-        f"bound; {alone} points have the label of one reader only, which nobody contests"
+        f"points: {taken}, and the points count against the lower bound; {alone} points have the "
+        "label of one reader only, which nobody contests"
     )
+
+
+def _unequal_pixels_note(design: DesignRecord) -> list[str]:
+    """Points tell shares of pixels, which are shares of ground where pixels are alike."""
+    geobox = GeoBox(design.shape, Affine(*design.transform), design.crs)
+    areas_m2 = true_pixel_area_m2(geobox, np.array([0, geobox.shape.x - 1]))
+    spread = float(areas_m2.max() / areas_m2.min()) - 1.0
+    if spread <= UNEQUAL_PIXELS:
+        return []
+    return [
+        f"pixels of this map differ by up to {spread:.1%} in area: shares are of pixels, and areas "
+        "made of them may be off by as much, which is in no interval or bound; a map in an "
+        "equal-area projection has no such doubt"
+    ]
 
 
 def _source_note(design: DesignRecord, *, checked: bool) -> str:

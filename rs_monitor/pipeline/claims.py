@@ -26,6 +26,7 @@ from rs_monitor.outputs.raster import read_raster
 from rs_monitor.outputs.report import write_report
 from rs_monitor.outputs.runfolder import RunFolder
 from rs_monitor.outputs.vectors import read_layers
+from rs_monitor.pipeline.class_areas import read_class_areas
 from rs_monitor.pipeline.collect import Found, ZoneProducts
 from rs_monitor.pipeline.plan import Plan, ZonePlan
 from rs_monitor.pipeline.run import FINDINGS_NAME, doubts_of, report_context
@@ -143,9 +144,10 @@ def read_products(run: Path, zone: ZonePlan) -> ZoneProducts:
 
 
 def read_found(path: Path) -> Found:
-    """Read patches, findings and coverage of a run folder."""
+    """Read patches, findings, coverage and class areas of a run folder."""
     layers = read_layers(path / FINDINGS_NAME)
-    return Found(layers["patches"], layers["findings"], layers["coverage"])
+    found = Found(layers["patches"], layers["findings"], layers["coverage"])
+    return replace(found, class_areas=read_class_areas(path))
 
 
 def _judge(

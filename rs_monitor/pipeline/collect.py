@@ -34,7 +34,8 @@ from rs_monitor.imagery.lost_looks import REASONS
 from rs_monitor.kernels.series import CYCLES_NOT_SEEN
 from rs_monitor.outputs.runfolder import RunFolder
 from rs_monitor.pipeline.plan import Plan, ZonePlan
-from rs_monitor.pipeline.tasks import APPLY, ApplyTask
+from rs_monitor.pipeline.tasks import APPLY, ApplyTask, generalised_product
+from rs_monitor.pipeline.zone_pair import PERIODS
 
 HALF = 0.5
 """Share from which a patch lies in a zone, or repeats another one."""
@@ -158,6 +159,9 @@ def _write_cover(folder: RunFolder, products: ZoneProducts, label: str) -> None:
     if name not in arrays:
         return
     _write(folder, products, name, arrays[name], [name], style=LAND_COVER_STYLE)
+    general = generalised_product(label)
+    if general in arrays:
+        _write(folder, products, general, arrays[general], [general], style=LAND_COVER_STYLE)
     doubt = f"uncertainty_{label}"
     _write(folder, products, f"land_cover_{doubt}", arrays[doubt], ["entropy", "margin"])
     domain = f"training_domain_{label}"
@@ -177,6 +181,23 @@ def outside_shares(products: ZoneProducts) -> dict[str, float]:
         seen = products.inside & (domain != TrainingDomain.NOT_SEEN)
         if seen.any():
             shares[label] = round(float(np.mean(domain[seen] == TrainingDomain.OUTSIDE)), 4)
+    return shares
+
+
+def generalised_covers(products: ZoneProducts) -> dict[str, NDArray[np.uint8]]:
+    """Generalised land cover of a zone by period; empty where none was asked for."""
+    found = {label: products.arrays.get(generalised_product(label)) for label in PERIODS}
+    return {label: cover for label, cover in found.items() if cover is not None}
+
+
+def generalised_shares(products: ZoneProducts) -> dict[str, float]:
+    """Share of the zone's seen ground whose class the generalised map changes, by period."""
+    shares = {}
+    for label, general in generalised_covers(products).items():
+        cover = products.arrays[f"land_cover_{label}"]
+        seen = products.inside & (cover != NODATA)
+        if seen.any():
+            shares[label] = round(float(np.mean(general[seen] != cover[seen])), 4)
     return shares
 
 
@@ -369,6 +390,7 @@ class Found:
     patches: gpd.GeoDataFrame
     findings: gpd.GeoDataFrame
     coverage: pd.DataFrame
+    class_areas: pd.DataFrame | None = None
 
 
 def decide(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import Sky
 from rs_monitor.config.imagery import ImagerySettings
-from rs_monitor.grid import Block, widen
+from rs_monitor.grid import Window, widen
 from rs_monitor.imagery.catalog import SceneItem
 from rs_monitor.imagery.harmonise import keys_of_looks, load_harmonisation, to_sentinel2
 from rs_monitor.imagery.load import load_cube, to_reflectance
@@ -74,22 +74,29 @@ class Looks:
     doubtful: xr.DataArray
     reason: xr.DataArray
 
+    def part(self, window: Window) -> Looks:
+        """Looks at some of the rows and columns."""
+        rows, cols = window
+        parts = (getattr(self, field.name).isel(y=rows, x=cols) for field in fields(self))
+        return Looks(*parts)
+
 
 def looks_at(
     items: Sequence[SceneItem],
     geobox: GeoBox,
-    block: Block,
+    part: Window,
     reading: Reading,
     bands: Sequence[str] | None = None,
 ) -> Looks:
-    """Describe the looks at one block of a zone.
+    """Describe the looks at one part of a zone.
 
     Parameters
     ----------
     items : sequence of SceneItem
     geobox : GeoBox
         Of the whole zone.
-    block : Block
+    part : tuple of slice
+        Rows and columns of the zone: a block, or one with a margin.
     reading : Reading
     bands : sequence of str, optional
         Bands wanted; all of the job's are screened whatever is wanted.
@@ -97,12 +104,12 @@ def looks_at(
     Returns
     -------
     Looks
-        Equal to the same part of the looks at the whole zone: the block is read with the margin
-        its mask depends on.
+        Equal to the same part of the looks at the whole zone: it is read with the margin its mask
+        depends on.
     """
     settings = reading.imagery
     masks = [] if settings.mask_band is None else [settings.mask_band]
-    window, inner = widen(block.window, _margin_px(reading, geobox), geobox)
+    window, inner = widen(part, _margin_px(reading, geobox), geobox)
     ground = Ground(reading.dem, geobox, window)
     cube = load_cube(
         items,
@@ -127,9 +134,7 @@ def looks_at(
     if settings.illumination != "none" and reading.light:
         values = flattened(values, ground, suns, reading.light, settings.illumination)
         sky = _lit(sky, values)
-    rows, cols = inner
-    sky, values = sky.isel(y=rows, x=cols), values.isel(y=rows, x=cols)
-    return Looks(values, sky["clear"], sky["doubtful"], sky["reason"])
+    return Looks(values, sky["clear"], sky["doubtful"], sky["reason"]).part(inner)
 
 
 def _lit(sky: xr.Dataset, values: xr.Dataset) -> xr.Dataset:

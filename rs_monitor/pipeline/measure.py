@@ -14,24 +14,23 @@ from rs_monitor.config.change import Posterior, TwoDate
 from rs_monitor.config.tables import Model
 from rs_monitor.errors import NoObservations, QuantityError
 from rs_monitor.grid import Block, widen
+from rs_monitor.maps.generalise import GeneraliseRules, surroundings
 from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.model_arrays import arrays_of
 from rs_monitor.maps.two_date import TwoDateFit, fit_two_date
 from rs_monitor.outputs.digest import array_digest, fingerprint
+from rs_monitor.outputs.land_cover_view import GENERALISED
+from rs_monitor.pipeline.class_shares import KEY, shares_record, with_class_shares
 from rs_monitor.pipeline.classifier import not_known
+from rs_monitor.pipeline.generalise import generalise_rules
 from rs_monitor.pipeline.identity import code_hash, file_state, grid_record, item_identity
 from rs_monitor.pipeline.judge import Inspected
+from rs_monitor.pipeline.observe_tasks import ObserveTask, observe_block
 from rs_monitor.pipeline.plan import ZonePlan
-from rs_monitor.pipeline.tasks import (
-    APPLY,
-    ApplyTask,
-    ObserveTask,
-    apply_block,
-    observe_block,
-)
+from rs_monitor.pipeline.tasks import APPLY, ApplyTask, apply_block
 from rs_monitor.pipeline.training import teach
 from rs_monitor.pipeline.work import Work, block_task, values_of
-from rs_monitor.pipeline.zone_pair import OBSERVE, PERIODS, ZonePair
+from rs_monitor.pipeline.zone_pair import OBSERVE, PERIODS, ZonePair, overlap
 
 Observed = Mapping[str, Mapping[Block, str]]
 """Blocks that could be read, by zone, each with the fingerprint it was stored under."""
@@ -182,11 +181,21 @@ def _model(work: Work, usable: Observed) -> LandCoverModel | None:
     if settings is None:
         return None
     if plan.model is not None:
-        model, record = plan.model.model, {"source": "model", **plan.model.record}
+        model, shares = with_class_shares(plan.model.model, plan.model.pixels, plan.surveyed_m2)
+        record = {"source": "model", **plan.model.record, KEY: shares_record(settings, shares)}
     else:
         taught = teach(work, usable, settings)
         model, record = taught.model, taught.record
-    work.ledger.land_cover = record | {"classes_not_known": not_known(model.classes)}
+    work.ledger.land_cover = record | {
+        "features": list(model.features),
+        "classes_not_known": not_known(model.classes),
+    }
+    rules = generalise_rules(settings, work.land_cover_rules)
+    if rules is not None:
+        work.ledger.land_cover[GENERALISED] = {
+            "method": settings.generalise,
+            "rules": plain(rules),
+        }
     return model
 
 
@@ -230,12 +239,14 @@ def apply(work: Work, usable: Observed, fitted: Mapping[str, Fitted]) -> list[Ap
 def _apply_task(
     work: Work, zone: ZonePlan, block: Block, blocks: Mapping[Block, str], fitted: Fitted
 ) -> ApplyTask:
-    near = {other: blocks[other] for other in _near(zone, block, blocks, fitted)}
+    generalise = generalise_rules(work.plan.config.land_cover, work.land_cover_rules)
+    near = {other: blocks[other] for other in _near(zone, block, blocks, fitted, generalise)}
     mark = fingerprint(
         {
             "stage": APPLY,
             "observed": {other.name: observed for other, observed in near.items()},
             "fitted": fitted.record,
+            "generalise": plain(generalise),
         }
     )
     return ApplyTask(
@@ -245,18 +256,22 @@ def _apply_task(
         features=() if work.plan.features is None else work.plan.features.names,
         two_date=fitted.two_date,
         pair=zone_pair(work, zone, near),
+        generalise=generalise,
     )
 
 
-def _near(zone: ZonePlan, block: Block, blocks: Mapping[Block, str], fitted: Fitted) -> list[Block]:
-    """Blocks whose composites the maps of a block depend on."""
+def _near(
+    zone: ZonePlan,
+    block: Block,
+    blocks: Mapping[Block, str],
+    fitted: Fitted,
+    generalise: GeneraliseRules | None,
+) -> list[Block]:
+    """Blocks that the maps of a block depend on."""
     margin_px = 0 if fitted.two_date is None else fitted.two_date.margin_px
-    (rows, cols), _ = widen(block.window, margin_px, zone.geobox)
+    windows = [widen(block.window, margin_px, zone.geobox)[0]]
+    if generalise is not None:
+        windows.append(surroundings(block.window, generalise, zone.geobox)[0])
     return [
-        other
-        for other in blocks
-        if other.y0 < rows.stop
-        and other.y1 > rows.start
-        and other.x0 < cols.stop
-        and other.x1 > cols.start
+        other for other in blocks if any(overlap(other, window) is not None for window in windows)
     ]

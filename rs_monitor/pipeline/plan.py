@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,21 @@ from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import ConfigError, NoObservations, UnsuitableCRS
 from rs_monitor.grid import Block, blocks_of, require_projected, zone_geobox
 from rs_monitor.imagery.catalog import Refusal, SceneItem
+from rs_monitor.imagery.load import count_looks, dem_reaches
 from rs_monitor.maps.feature_spec import FeatureSpec
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_store import StoredModel
 from rs_monitor.outputs.digest import fingerprint
+from rs_monitor.pipeline.class_shares import share_warnings, surveyed_areas_of
 from rs_monitor.pipeline.classifier import (
     features_of,
     model_warnings,
+    require_elevation,
     require_imagery,
+    require_looks,
     stored_model,
 )
+from rs_monitor.pipeline.generalise import generalise_warnings
 from rs_monitor.pipeline.identity import grid_record, identity_of, item_identity
 from rs_monitor.pipeline.inputs import (
     delivered_crs,
@@ -105,6 +111,8 @@ class Plan:
         Classifier that the job names instead of training one.
     samples : GeoDataFrame, optional
         Table that the job trains on instead of a survey.
+    surveyed_m2 : mapping of int to float, optional
+        Surveyed area of each land-cover class in the grids, where the job asks for class shares.
     inputs : mapping of str to str
         Digest of every rule file, vector layer, DEM and model the job names.
     not_evaluated : tuple of (str, str)
@@ -124,6 +132,7 @@ class Plan:
     dem: Path | tuple[SceneItem, ...] | None = None
     model: StoredModel | None = None
     samples: gpd.GeoDataFrame | None = None
+    surveyed_m2: Mapping[int, float] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     not_evaluated: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -239,6 +248,10 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
     vector_crs = delivered_crs(zones, layers)
     dem = find_dem(config, bbox, base, data)
     planned = _plan_zones(config, zones, before.items, after.items, vector_crs)
+    require_looks(config, model, _looks_of(planned, config.imagery.bands))
+    require_elevation(config, model, _elevation_of(planned, dem))
+    grids = [zone.geobox for zone in planned]
+    surveyed_m2 = surveyed_areas_of(config, layers, grids, model)
     refused = {(r.item_id, r.reason): r for r in (*before.refused, *after.refused)}
     return Plan(
         config=config,
@@ -252,11 +265,19 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
         dem=dem,
         model=model,
         samples=samples,
+        surveyed_m2=surveyed_m2,
         inputs=input_digests(config, zones, layers, dem, model, samples, base),
         not_evaluated=tuple(missing_products(config)),
         warnings=(
             *season_warnings(config, base, before.items, after.items),
             *product_warnings(config, (*before.items, *after.items)),
+            *share_warnings(config.land_cover, model, surveyed_m2),
+            *generalise_warnings(
+                config.land_cover,
+                load_rules(config.rules.land_cover, base, LandCoverRules),
+                config.grid,
+                grids,
+            ),
             *model_warnings(
                 config,
                 model,
@@ -265,6 +286,25 @@ def make_plan(config: RunConfig, *, base: Path, data: Path | None = None) -> Pla
             ),
         ),
     )
+
+
+def _looks_of(zones: Sequence[ZonePlan], bands: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Zone, period and number of looks."""
+    for zone in zones:
+        for label, items in (("before", zone.before), ("after", zone.after)):
+            yield zone.zone_id, label, count_looks(items, geobox=zone.geobox, bands=bands)
+
+
+def _elevation_of(
+    zones: Sequence[ZonePlan], dem: Path | tuple[SceneItem, ...] | None
+) -> Iterator[tuple[str, bool]]:
+    """Zone, and whether elevation reaches it."""
+    items = None if isinstance(dem, Path) else _Footprints.of(dem or ())
+    for zone in zones:
+        if isinstance(dem, Path):
+            yield zone.zone_id, dem_reaches(dem, zone.geobox)
+        elif items is not None:
+            yield zone.zone_id, bool(items.meeting(zone.geobox))
 
 
 def _plan_zones(

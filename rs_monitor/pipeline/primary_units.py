@@ -69,7 +69,7 @@ class PrimaryUnits:
         if polygons.crs is None:
             raise MissingCRS("got primary units without CRS; needed the delivered one; assign it")
         kinds = set(polygons.geom_type.dropna()) - {"Polygon", "MultiPolygon"}
-        if len(polygons) < 2 or kinds or polygons.geometry.isna().any():
+        if len(polygons) < 2 or kinds or polygons.geometry.isna().any() or polygons.is_empty.any():
             raise LayerError(
                 f"got {len(polygons)} primary units, among them {sorted(kinds) or 'no'} other "
                 "geometries or empty ones; needed two polygons or more; repair the layer"

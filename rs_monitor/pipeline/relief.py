@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 from shapely.geometry import shape
 
 from rs_monitor.grid import Window
@@ -24,6 +25,7 @@ from rs_monitor.imagery.illumination import (
 from rs_monitor.imagery.load import load_dem, mosaic_dem
 from rs_monitor.imagery.terrain_shadow import relief_margin_px, terrain_shadow
 from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
+from rs_monitor.maps.terrain_features import terrain_features, terrain_reach_px
 
 Dem = Path | tuple[SceneItem, ...] | None
 Sun = tuple[float, float]
@@ -63,6 +65,15 @@ class Ground:
         else:
             found = mosaic_dem(self.dem or (), geobox=padded, window=(rows, cols))
         return found, padded[rows, cols]
+
+
+def terrain_on(ground: Ground, names: Sequence[str]) -> xr.Dataset:
+    """Named terrain layers of a part of a zone, its DEM read as far around as they look."""
+    reach_px = terrain_reach_px(names)
+    heights, padded = ground.heights(reach_px)
+    rows, cols = (slice(reach_px, size - reach_px) for size in padded.shape)
+    layers = terrain_features(heights, padded, names=names).isel(y=rows, x=cols)
+    return layers.assign_coords(xr_coords(ground.geobox[ground.window], dims=("y", "x")))
 
 
 def sun_of(item: SceneItem) -> Sun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from rs_monitor.findings.rules import FindingRules
 from rs_monitor.findings.statement import clean_statement
 from rs_monitor.imagery.incidents import ReadIncident
 from rs_monitor.outputs.catalog import write_catalog
-from rs_monitor.outputs.land_cover_view import OUTSIDE, STEP
+from rs_monitor.outputs.land_cover_view import GENERALISED, OUTSIDE, STEP
 from rs_monitor.outputs.manifest import Manifest
 from rs_monitor.outputs.report import ReportContext, ZoneView, write_report
 from rs_monitor.outputs.runfolder import RunFolder
+from rs_monitor.pipeline.class_areas import write_class_areas
 from rs_monitor.pipeline.collect import (
     Found,
     ZoneProducts,
     decide,
+    generalised_covers,
+    generalised_shares,
     mosaic,
     outside_shares,
     unseen_coverage,
@@ -42,6 +45,7 @@ from rs_monitor.pipeline.plan import Plan
 from rs_monitor.pipeline.rules import ImageryRules
 from rs_monitor.pipeline.slope_grades import write_slope_grades
 from rs_monitor.pipeline.tasks import ApplyTask
+from rs_monitor.pipeline.training import training_warnings
 from rs_monitor.pipeline.work import Ledger, Progress, pool_of, work_of
 from rs_monitor.register.store import Register
 
@@ -228,7 +232,7 @@ def _collect(
         FINDINGS_NAME,
         {"patches": found.patches, "findings": found.findings, "coverage": found.coverage},
     )
-    return found
+    return replace(found, class_areas=write_class_areas(folder, products, plan))
 
 
 def _inputs_at_hand(plan: Plan) -> set[str]:
@@ -274,7 +278,11 @@ def _record_land_cover(folder: RunFolder, ledger: Ledger, products: list[ZonePro
     if not ledger.land_cover:
         return
     shares = {zone.zone.zone_id: outside_shares(zone) for zone in products}
-    folder.add_step(STEP, ledger.land_cover | {OUTSIDE: shares})
+    told = ledger.land_cover | {OUTSIDE: shares}
+    if GENERALISED in told:
+        changed = {zone.zone.zone_id: generalised_shares(zone) for zone in products}
+        told[GENERALISED] = told[GENERALISED] | {"changed": changed}
+    folder.add_step(STEP, told, warnings=training_warnings(told))
 
 
 def doubts_of(manifest: Manifest) -> dict[str, list[str]]:
@@ -346,6 +354,7 @@ def report_context(
         caveats=caveats_of(folder.manifest),
         claims=claims,
         truth=truth,
+        class_areas=found.class_areas,
     )
 
 
@@ -359,6 +368,7 @@ def _zone_view(products: ZoneProducts, plan: Plan) -> ZoneView:
         before=products.arrays["before"][picked],
         after=products.arrays["after"][picked],
         change=products.arrays["change"],
+        generalised=generalised_covers(products),
     )
 
 

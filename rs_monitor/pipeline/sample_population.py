@@ -21,9 +21,8 @@ from rs_monitor.maps.buffer_stratum import (
 )
 from rs_monitor.maps.class_area import (
     COUNTED_BLOCK_PX,
-    area_of_counts,
+    area_of_tiles,
     count_tile,
-    merge_counts,
 )
 from rs_monitor.outputs.class_raster import ClassRaster
 from rs_monitor.pipeline.primary_units import PrimaryUnits
@@ -115,9 +114,10 @@ def population_of(
     _require_change(table, buffer)
     table["name"] = [names.get(code, f"class_{code}") for code in table["class"]]
     if table.empty:
+        where = "" if units is None else " inside the primary units"
         raise QuantityError(
-            f"{raster.path.name}: got a map without a single class; needed pixels other than "
-            "nodata; name another map"
+            f"{raster.path.name}: got a map without a single class{where}; needed pixels other "
+            "than nodata; name another map or other units"
         )
     return Population(raster, blocks, strata_of, table, buffer)
 
@@ -176,7 +176,7 @@ def _count(
     parts = (
         count_tile(strata_of(block), raster.geobox, row=block.y0, col=block.x0) for block in blocks
     )
-    return area_of_counts(merge_counts(parts, raster.geobox), raster.geobox)
+    return area_of_tiles(parts, raster.geobox)
 
 
 def _values_at(

@@ -68,7 +68,7 @@ def inspect_shifts(task: InspectTask) -> Receipt:
 
 
 def _levels(task: InspectTask) -> Arrays:
-    looks = looks_at(task.items, task.at.geobox, task.at.block, task.reading)
+    looks = looks_at(task.items, task.at.geobox, task.at.block.window, task.reading)
     seen = _computed(looks.values.assign(clear=looks.clear))
     clear = seen["clear"].values
     settings, bands = task.reading.imagery, list(looks.values.data_vars)

@@ -1,43 +1,24 @@
-"""What one worker does with one block: read, measure, apply. Each task writes its own block."""
+"""What one worker does with one block: store or reuse, sample, apply."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
-import dask.config
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rs_monitor.codes import NODATA
-from rs_monitor.config.imagery import Period, Periods
 from rs_monitor.config.rules import DetectionRules
 from rs_monitor.errors import ReadError
 from rs_monitor.grid import Block
-from rs_monitor.imagery.catalog import SceneItem
-from rs_monitor.imagery.composites import (
-    clear_looks,
-    composite,
-    last_look,
-    longest_gap,
-    middle_look,
-    only_clear,
-    shown_look,
-)
 from rs_monitor.imagery.incidents import ReadIncident, recorded_reads
-from rs_monitor.imagery.lost_looks import lost_looks
-from rs_monitor.kernels.series import crop_cycles
-from rs_monitor.kernels.terrain import SLOPE_DEPTH_PX
 from rs_monitor.kernels.uncertainty import entropy_and_margin
-from rs_monitor.lazy import reduce_time
 from rs_monitor.maps.change import change_mask, change_probability
-from rs_monitor.maps.feature_spec import FeatureSpec
-from rs_monitor.maps.features import season_features
-from rs_monitor.maps.indices import ndvi
+from rs_monitor.maps.generalise import GeneraliseRules, generalise_probabilities, surroundings
 from rs_monitor.maps.land_cover import (
     LandCoverModel,
     class_probabilities,
@@ -45,12 +26,9 @@ from rs_monitor.maps.land_cover import (
     training_domain,
 )
 from rs_monitor.maps.samples import DrawnPixels, draw_samples
-from rs_monitor.maps.terrain import slope
 from rs_monitor.maps.two_date import TwoDateFit, two_date_change
 from rs_monitor.outputs.blocks import BlockStore
-from rs_monitor.pipeline.looks import Reading, looks_at
-from rs_monitor.pipeline.relief import Ground
-from rs_monitor.pipeline.zone_pair import OBSERVE, PERIODS, ZonePair, observed_block
+from rs_monitor.pipeline.zone_pair import PERIODS, ZonePair, observed_block
 
 APPLY = "apply"
 
@@ -130,31 +108,6 @@ def without_broken(task: Task, work: Callable[[Task], Arrays]) -> tuple[Arrays, 
 
 
 @dataclass(frozen=True)
-class ObserveTask:
-    """Read the periods of one block: both, or only the one that is learned from."""
-
-    at: BlockTask
-    before: tuple[SceneItem, ...]
-    after: tuple[SceneItem, ...]
-    reading: Reading
-    periods: Periods
-    rules: DetectionRules
-    skip_broken: bool
-    features: FeatureSpec | None
-    labels: tuple[str, ...] = PERIODS
-
-    def without(self, item_id: str | None) -> Self | None:
-        """The task without one item; None when a period would have no scene left."""
-        before = tuple(item for item in self.before if item.id != item_id)
-        after = tuple(item for item in self.after if item.id != item_id)
-        dropped = len(before) + len(after) < len(self.before) + len(self.after)
-        left = replace(self, before=before, after=after)
-        if not dropped or not all(getattr(left, label) for label in self.labels):
-            return None
-        return left
-
-
-@dataclass(frozen=True)
 class Receipt:
     """What a block task did.
 
@@ -191,97 +144,6 @@ def stored(task: Task, at: BlockTask, stage: str, work: Callable[[Task], Arrays]
     mark = f"{at.fingerprint} without {left_out}" if left_out else at.fingerprint
     at.save(stage, arrays, mark)
     return Receipt(at.zone_id, at.block.name, mark, reason, tuple(failures), tuple(incidents))
-
-
-def observe_block(task: ObserveTask) -> Receipt:
-    """Read, mask and summarise both periods of one block; reuse the block if it is valid."""
-    return stored(task, task.at, OBSERVE, _observe)
-
-
-def _observe(task: ObserveTask) -> Arrays:
-    graph: dict[str, xr.DataArray] = {}
-    for label in task.labels:
-        graph |= _period_graph(task, label)
-    if task.reading.dem is not None:
-        graph["slope_deg"] = _slope_graph(task)
-    names = list(graph)
-    with dask.config.set(scheduler="synchronous"):
-        computed = xr.Dataset({name: graph[name].variable for name in names}).compute()
-    return {name: computed[name].values for name in names}
-
-
-def _period_graph(task: ObserveTask, label: str) -> dict[str, xr.DataArray]:
-    period: Period = getattr(task.periods, label)
-    settings = task.reading.imagery
-    looks = looks_at(getattr(task, label), task.at.geobox, task.at.block, task.reading)
-    values, clear = looks.values, looks.clear
-    graph = {
-        label: composite(
-            values,
-            clear,
-            bands=settings.bands,
-            method=settings.composite,
-            min_looks=task.rules.min_looks,
-            target_day=_middle(period) if settings.composite == "best_pixel" else None,
-        ),
-        f"looks_{label}": clear_looks(clear),
-        f"doubtful_{label}": clear_looks(looks.doubtful),
-        f"lost_{label}": lost_looks(looks.reason),
-        f"gap_{label}": longest_gap(clear, start=period.start, end=period.end),
-        f"middle_{label}": _shown(task, values, clear, period),
-        f"last_{label}": last_look(clear, start=period.start),
-    }
-    if task.features is not None:
-        graph[f"features_{label}"] = season_features(
-            values, clear, spec=task.features, start=period.start, end=period.end
-        )
-        graph[f"cycles_{label}"] = _cycles(values, clear, task.rules)
-    return graph
-
-
-def _shown(
-    task: ObserveTask, values: xr.Dataset, clear: xr.DataArray, period: Period
-) -> xr.DataArray:
-    """Day of the look that a change is measured from: one look's, or the middle of all."""
-    method = task.reading.imagery.composite
-    if task.features is not None or method in {"median", "geomedian"}:
-        return middle_look(clear, start=period.start)
-    return shown_look(
-        values,
-        clear,
-        bands=task.reading.imagery.bands,
-        method=method,
-        start=period.start,
-        min_looks=task.rules.min_looks,
-        target_day=_middle(period) if method == "best_pixel" else None,
-    )
-
-
-def _middle(period: Period) -> dt.date:
-    return period.start + (period.end - period.start) // 2
-
-
-def _cycles(values: xr.Dataset, clear: xr.DataArray, rules: DetectionRules) -> xr.DataArray:
-    series = only_clear(ndvi(values), clear)
-
-    def count(stack: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return crop_cycles(stack, rules.cycle_low_ndvi, rules.cycle_high_ndvi, rules.min_looks)
-
-    return reduce_time(
-        count,
-        series,
-        dtype=np.uint8,
-        name="crop_cycles",
-        attrs={"long_name": "crop cycles seen", "units": "1", "method": "ndvi_low_high"},
-    )
-
-
-def _slope_graph(task: ObserveTask) -> xr.DataArray:
-    """Slope of the block, its DEM read with a margin so that blocks leave no seams."""
-    ground = Ground(task.reading.dem, task.at.geobox, task.at.block.window)
-    heights, padded = ground.heights(SLOPE_DEPTH_PX)
-    inner = slice(SLOPE_DEPTH_PX, -SLOPE_DEPTH_PX)
-    return slope(heights, padded)[inner, inner]
 
 
 @dataclass(frozen=True)
@@ -333,6 +195,8 @@ class ApplyTask:
         Fitted change between the composites of ``pair``; without it class probabilities are
         compared.
     pair : ZonePair
+    generalise : SmoothingRules or ObjectRules, optional
+        How class probabilities are generalised for maps of their own.
     """
 
     at: BlockTask
@@ -341,6 +205,7 @@ class ApplyTask:
     features: tuple[str, ...]
     two_date: TwoDateFit | None
     pair: ZonePair
+    generalise: GeneraliseRules | None = None
 
 
 def apply_block(task: ApplyTask) -> Receipt:
@@ -356,7 +221,7 @@ def _apply(task: ApplyTask, arrays: Arrays) -> Arrays:
     maps: dict[str, NDArray[Any]] = {}
     seen = np.minimum(arrays["looks_before"], arrays["looks_after"]) >= task.rules.min_looks
     if task.model is not None:
-        maps |= _cover_maps(task.model, task.features, arrays)
+        maps |= _cover_maps(task, task.model, arrays)
     if task.two_date is None:
         magnitude = maps["probability"]
         maps["change"] = change_mask(magnitude, task.rules.change_probability, seen)
@@ -380,18 +245,46 @@ def _unseen(part: NDArray[Any]) -> Any:
     return part.dtype.type(np.nan if part.dtype.kind == "f" else NODATA)
 
 
-def _cover_maps(
-    model: LandCoverModel, names: Sequence[str], arrays: Arrays
-) -> dict[str, NDArray[Any]]:
-    before = class_probabilities(model, arrays["features_before"], names)
-    after = class_probabilities(model, arrays["features_after"], names)
+def _cover_maps(task: ApplyTask, model: LandCoverModel, arrays: Arrays) -> Arrays:
     maps: dict[str, NDArray[Any]] = {}
-    for label, proba in (("before", before), ("after", after)):
+    probabilities = []
+    for label in PERIODS:
+        if task.generalise is None:
+            proba = class_probabilities(model, arrays[f"features_{label}"], task.features)
+        else:
+            proba, shared = _among_neighbours(task, model, task.generalise, label)
+            maps[generalised_product(label)] = most_probable(shared, model.classes)[0]
+        probabilities.append(proba)
         cover, confidence = most_probable(proba, model.classes)
         maps[f"land_cover_{label}"] = cover
         maps[f"confidence_{label}"] = confidence
         maps[f"uncertainty_{label}"] = entropy_and_margin(proba)
         if model.domain is not None:
             maps[f"training_domain_{label}"] = training_domain(model, arrays[f"features_{label}"])
+    before, after = probabilities
     maps["probability"] = change_probability(before, after, model.classes)
     return maps
+
+
+def generalised_product(label: str) -> str:
+    """Name of the generalised land-cover map of a period."""
+    return f"land_cover_generalised_{label}"
+
+
+def _among_neighbours(
+    task: ApplyTask, model: LandCoverModel, rules: GeneraliseRules, label: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Class probabilities of a block: each pixel's own, and shared with its neighbours.
+
+    Neighbours in other blocks count too, so that blocks leave no seams.
+    """
+    wide, inner = surroundings(task.at.block.window, rules, task.at.geobox)
+    near = task.pair.within(wide, (label, f"features_{label}"))
+    own = class_probabilities(model, near[f"features_{label}"], task.features)
+    shared = generalise_probabilities(
+        xr.DataArray(own, dims=("class", "y", "x")),
+        xr.DataArray(near[label], dims=("band", "y", "x")),
+        rules,
+    )
+    # copies, so that what lies around the block can be let go
+    return own[(..., *inner)].copy(), shared.values[(..., *inner)].copy()

@@ -19,10 +19,12 @@ from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_arrays import kind_of
 from rs_monitor.maps.model_card import (
     SCHEMA_VERSION,
+    ClassSharesCard,
     CleaningCard,
     ImageryCard,
     ModelCard,
     TrainingCard,
+    class_name,
 )
 from rs_monitor.maps.model_store import full_name
 from rs_monitor.maps.model_validation import (
@@ -43,6 +45,8 @@ from rs_monitor.pipeline.work import Ledger, Progress, Work, pool_of, work_of
 
 LEARNED_FROM = ("before",)
 """The period the survey describes."""
+
+SUMMARY = {"scene": "one scene", "season": "one season", "years": "whole years"}
 
 SOFTWARE = ("python", "numpy", "scikit-learn", "numba", "scipy")
 
@@ -107,6 +111,7 @@ def train(
         work = work_of(plan, store, pool, ledger=ledger, progress=progress)
         usable = observe(work, inspect(work), LEARNED_FROM)
         taught = teach(work, usable, settings)
+        ledger.land_cover = taught.record
         validation = validate(work, taught, settings)
         card = card_of(work, taught, validation, name=name, version=version)
         path = write_model(out, taught.model, card)
@@ -139,9 +144,16 @@ def validate(work: Work, taught: Taught, settings: LandCoverSettings) -> Validat
         confidence=rules.training.confidence,
         calibration=rules.calibration,
         seed=settings.seed,
+        shares=_asked_shares(taught),
     )
     work.progress("validate", 1, 1)
     return found
+
+
+def _asked_shares(taught: Taught) -> dict[int, float] | None:
+    if taught.settings.class_shares == "sample":
+        return None
+    return dict(zip(taught.shares.classes, taught.shares.shares, strict=True))
 
 
 def _classifier(
@@ -164,9 +176,9 @@ def card_of(
         schema_version=SCHEMA_VERSION,
         name=name,
         version=version,
-        summary=f"land cover of one {spec.period}, trained on the survey of job {config.name}",
+        summary=f"land cover of {SUMMARY[spec.period]}, trained on the survey of job {config.name}",
         kind=kind_of(taught.model),
-        not_for=(*synthetic, *settings.card.not_for, *NOT_FOR),
+        not_for=(*synthetic, *_uncalibrated(taught), *settings.card.not_for, *NOT_FOR),
         arrays=arrays_card(arrays_bytes(taught.model)),
         imagery=_imagery(work, spec),
         features=spec,
@@ -176,7 +188,13 @@ def card_of(
         validation=validation_card(validation),
         software=software(),
         classes=class_cards(validation, taught.used.samples),
+        class_shares=_class_shares(taught),
     )
+
+
+def _uncalibrated(taught: Taught) -> tuple[str, ...]:
+    note = (taught.calibration or {}).get("note")
+    return (f"chances: its probabilities could not be calibrated: {note}",) if note else ()
 
 
 def software() -> dict[str, str]:
@@ -218,6 +236,12 @@ def _training(plan: Plan, settings: LandCoverSettings, taught: Taught) -> Traini
         pixels=len(samples.labels),
         seed=settings.seed,
     )
+
+
+def _class_shares(taught: Taught) -> ClassSharesCard:
+    shares = zip(taught.shares.classes, taught.shares.shares, strict=True)
+    named = {class_name(cover): share for cover, share in shares}
+    return ClassSharesCard(of=taught.settings.class_shares, shares=named)
 
 
 def _cleaning(report: CleanReport) -> CleaningCard:

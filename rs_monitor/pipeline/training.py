@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rs_monitor.codes import LAND_COVER_STYLE, CodeSystem
 from rs_monitor.config.land_cover import LandCoverSettings
 from rs_monitor.grid import Block
+from rs_monitor.maps.calibration import CalibrationRules
+from rs_monitor.maps.class_shares import ClassShares
 from rs_monitor.maps.classifier import LandCoverClassifier
+from rs_monitor.maps.fold_groups import fold_groups, why_not_calibrated
 from rs_monitor.maps.label_noise import CleanReport, clean_samples
 from rs_monitor.maps.land_cover import LandCoverModel
 from rs_monitor.maps.land_cover_rules import LandCoverRules
@@ -24,6 +29,7 @@ from rs_monitor.maps.samples import (
     pool_samples,
 )
 from rs_monitor.maps.training import Learnable, learnable, train_model
+from rs_monitor.pipeline.class_shares import KEY, shares_record, with_class_shares
 from rs_monitor.pipeline.plan import Plan
 from rs_monitor.pipeline.tasks import SampleTask, sample_block
 from rs_monitor.pipeline.work import Work, block_task, values_of
@@ -61,24 +67,30 @@ class Taught:
     model : LandCoverModel
     drawn : Drawn
     used : Learnable
-    source : str
-        What the labels came from.
+    settings : LandCoverSettings
+        Of the job.
+    shares : ClassShares
+        Those that the model's probabilities go with.
     cleaned : CleanReport, optional
         None where cleaning was not asked for.
+    calibration : dict, optional
+        How probabilities were calibrated, or why not; None where it was not asked for.
     """
 
     model: LandCoverModel
     drawn: Drawn
     used: Learnable
-    source: str
+    settings: LandCoverSettings
+    shares: ClassShares
     cleaned: CleanReport | None = None
+    calibration: dict[str, Any] | None = None
 
     @property
     def record(self) -> dict[str, Any]:
         """What a manifest keeps of the training."""
         classes = self.drawn.report.classes
         return {
-            "source": self.source,
+            "source": self.settings.source,
             "classes": {
                 class_name(cover): row
                 for cover, row in zip(
@@ -88,6 +100,8 @@ class Taught:
             "left_out": self.drawn.report.left_out.to_dict("records"),
             "not_learned": {class_name(c): n for c, n in self.used.not_learned.items()},
             "cleaned": None if self.cleaned is None else cleaning_record(self.cleaned),
+            "calibrated": self.calibration,
+            KEY: shares_record(self.settings, self.shares),
         }
 
 
@@ -102,7 +116,25 @@ def cleaning_record(report: CleanReport) -> dict[str, Any]:
             for cover, count in zip(removed.index.tolist(), removed.tolist(), strict=True)
         },
         "note": report.note,
+        "apart_by": {class_name(cover): unit for cover, unit in report.finer.items()},
     }
+
+
+def calibration_record(samples: Samples, rules: CalibrationRules) -> dict[str, Any]:
+    """How a calibration keeps the samples apart, or why there is none, as plain values."""
+    note = why_not_calibrated(samples, rules.folds)
+    finer = {} if note else fold_groups(samples, rules.folds).finer
+    return {
+        "method": "none" if note else rules.method,
+        "note": note,
+        "apart_by": {class_name(cover): unit for cover, unit in finer.items()},
+    }
+
+
+def training_warnings(record: Mapping[str, Any]) -> list[str]:
+    """What was asked of a training and could not be done."""
+    notes = {what: (record.get(what) or {}).get("note") for what in ("cleaned", "calibrated")}
+    return [f"land cover was not {what}: {note}" for what, note in notes.items() if note]
 
 
 def draw(work: Work, usable: Marks, settings: LandCoverSettings) -> Drawn:
@@ -202,7 +234,12 @@ def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
         seed=settings.seed,
     )
     work.progress("train", 1, 1)
-    return Taught(model, drawn, used, settings.source, cleaned)
+    rows = np.unique(used.samples.labels, return_counts=True)[1].tolist()
+    model, shares = with_class_shares(model, rows, work.plan.surveyed_m2)
+    calibration = None
+    if settings.calibrate:
+        calibration = calibration_record(used.samples, rules.calibration)
+    return Taught(model, drawn, used, settings, shares, cleaned, calibration)
 
 
 def cleaned_of(samples: Samples, settings: LandCoverSettings, rules: LandCoverRules) -> CleanReport:
@@ -213,4 +250,5 @@ def cleaned_of(samples: Samples, settings: LandCoverSettings, rules: LandCoverRu
         lambda: classifier_of(plain, rules),
         rules=rules.cleaning,
         seed=settings.seed,
+        min_pixels=rules.training.min_samples,
     )

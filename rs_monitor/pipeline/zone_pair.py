@@ -1,8 +1,8 @@
-"""Composites of both periods over a whole zone, as its observed blocks hold them."""
+"""What the observed blocks of a zone hold, over the whole zone or any window of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -33,7 +33,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class ZonePair:
-    """Where the composites of a zone lie.
+    """Where the observed blocks of a zone lie, and the composites in them.
 
     Attributes
     ----------
@@ -77,7 +77,8 @@ class ZonePair:
         return self._named(da.block(grid), self.geobox)
 
     def _read(self, period: str, block: Block) -> NDArray[np.float32]:
-        return observed_block(self.store, self.zone_id, block, self.marks[block])[period]
+        mark = self.marks[block]
+        return observed_block(self.store, self.zone_id, block, mark, [period])[period]
 
     def _named(self, data: Any, geobox: GeoBox) -> xr.DataArray:
         coords = {"band": list(self.bands), **xr_coords(geobox)}
@@ -86,33 +87,43 @@ class ZonePair:
     def around(self, block: Block, margin_px: int) -> tuple[Pair, Window]:
         """Both composites of a block and its surroundings, and where the block lies in them."""
         whole, inner = widen(block.window, margin_px, self.geobox)
-        shape = tuple(part.stop - part.start for part in whole)
-        arrays = {
-            period: np.full((len(self.bands), *shape), np.nan, np.float32) for period in PERIODS
-        }
-        for other, mark in self.marks.items():
-            meets = _overlap(other, whole)
-            if meets is None:
-                continue
-            source, here = meets
-            observed = observed_block(self.store, self.zone_id, other, mark)
-            for period in PERIODS:
-                arrays[period][(..., *here)] = observed[period][(..., *source)]
+        arrays = self.within(whole, PERIODS)
         there = self.geobox[whole]
         return Pair(*(self._named(arrays[period], there) for period in PERIODS)), inner
 
+    def within(self, window: Window, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """Observed arrays over a window of the zone; NaN where no block was observed."""
+        arrays: dict[str, NDArray[np.float32]] = {}
+        shape = tuple(part.stop - part.start for part in window)
+        for block, mark in self.marks.items():
+            meets = overlap(block, window)
+            if meets is None:
+                continue
+            source, here = meets
+            observed = observed_block(self.store, self.zone_id, block, mark, names)
+            for name in names:
+                part = observed[name]
+                if name not in arrays:
+                    arrays[name] = np.full((*part.shape[:-2], *shape), np.nan, np.float32)
+                arrays[name][(..., *here)] = part[(..., *source)]
+        return arrays
+
 
 def observed_block(
-    store: BlockStore, zone_id: str, block: Block, mark: str
+    store: BlockStore,
+    zone_id: str,
+    block: Block,
+    mark: str,
+    only: Collection[str] | None = None,
 ) -> Mapping[str, NDArray[Any]]:
-    """Arrays of an observed block.
+    """Arrays of an observed block, all or those named ``only``.
 
     Raises
     ------
     RunError
         If it is no longer what was observed.
     """
-    arrays, reason = store.read_block(zone_id, OBSERVE, block.name, mark)
+    arrays, reason = store.read_block(zone_id, OBSERVE, block.name, mark, only)
     if arrays is None:
         raise RunError(
             f"got block {block.name} of zone {zone_id} in another state ({reason}); needed the one "
@@ -128,7 +139,7 @@ def _edges(blocks: Mapping[Block, str], size: int, axis: str) -> list[tuple[int,
     return list(pairwise(cuts))
 
 
-def _overlap(block: Block, window: Window) -> tuple[Window, Window] | None:
+def overlap(block: Block, window: Window) -> tuple[Window, Window] | None:
     """The part of a block inside a window: its place in the block, and in the window."""
     there, here = [], []
     for part, (first, last) in zip(

@@ -33,7 +33,13 @@ def test_the_certified_bound_holds_and_says_something(found):
 
 
 def test_summary_names_every_method(found):
-    assert len(summary(found)) == 11
+    assert len(summary(found)) == 13
+
+
+def test_no_valid_upper_limit_lies_far_below_ours(found):
+    """The largest stratum alone, the others taken as known, asks for nearly as much."""
+    width = found[found["figure"] == "upper limit of area"].groupby("method")["width"].mean()
+    assert 1.0 < width["melded"] / width["largest stratum alone"] < 1.1
 
 
 def test_errors_of_readers_break_the_interval_that_ignores_them():

@@ -14,6 +14,7 @@ from rs_monitor.errors import GridMismatch, MissingCRS, QuantityError
 from rs_monitor.grid import true_pixel_area_m2
 from rs_monitor.maps.class_area import (
     area_of_counts,
+    area_of_tiles,
     class_area,
     count_tile,
     merge_counts,
@@ -173,3 +174,32 @@ def test_tiles_that_do_not_make_the_whole_are_refused():
     longer = GeoBox((90, 2500), GRID.affine, GRID.crs)
     with pytest.raises(GridMismatch, match="70 rows"):
         merge_counts([count_tile(a_map((90, 2500)), longer, row=0, col=0)], GRID)
+
+
+def tiles_of(count, rows, cols, *rasters):
+    return [
+        count(*(values[y0:y1, x0:x1] for values in rasters), GRID, row=y0, col=x0)
+        for y0, y1 in pairwise(rows)
+        for x0, x1 in pairwise(cols)
+    ]
+
+
+@LAW
+@given(cuts(70), cuts(2500))
+def test_tiles_by_rows_give_the_bits_of_the_whole(rows, cols):
+    tiles = iter(tiles_of(count_tile, rows, cols, CLASSES))
+    assert bits(area_of_tiles(tiles, GRID)) == bits(WHOLE)
+
+
+def test_tiles_out_of_order_or_missing_are_refused():
+    upper, lower = tiles_of(count_tile, [0, 40, 70], [0, 2500], CLASSES)
+    for tiles in ([lower, upper], [lower]):
+        with pytest.raises(GridMismatch, match="were due"):
+            area_of_tiles(tiles, GRID)
+    with pytest.raises(GridMismatch, match="overlap"):
+        area_of_tiles([upper, upper, lower], GRID)
+    with pytest.raises(GridMismatch, match="lack 75000 pixels"):
+        area_of_tiles([upper], GRID)
+    left, _right = tiles_of(count_tile, [0, 70], [0, 1500, 2500], CLASSES)
+    with pytest.raises(GridMismatch, match="lack 70000 pixels"):
+        area_of_tiles([left], GRID)

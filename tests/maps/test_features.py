@@ -304,6 +304,17 @@ def test_terrain_of_the_same_grid_stands_beside_and_has_its_units():
         features(seen, clear, spec, terrain=terrain[["height_m"]])
 
 
+def test_ground_that_no_look_shows_has_no_terrain_either():
+    seen, clear = cube(6)
+    clear[:, 1, 2] = False
+    seen["nir"][:, 3, 0] = np.nan  # red is still seen there
+    terrain = xr.Dataset({"slope_deg": xr.ones_like(seen["nir"][0]).drop_vars("time")})
+    spec = only(band_quantiles=(0.5,), terrain=("slope_deg",), clear_looks=True)
+    slope = features(seen, clear, spec, terrain=terrain).sel(feature="slope_deg").values
+    assert np.isnan(slope[1, 2])
+    assert np.isnan(slope).sum() == (clear.sum("time") == 0).sum()
+
+
 def test_what_cannot_be_made_is_refused_before_a_pixel_is_read():
     seen, clear = cube(30)
     lazy, mask = seen.chunk(y=2), clear.chunk(y=2)

@@ -241,12 +241,36 @@ def test_classes_in_few_places_are_kept_as_they_are():
 
 
 def test_nothing_is_removed_where_nothing_can_be_judged():
-    samples = made(EVEN, blocks=3)
+    samples = made({PADDY: 80, CROP: 10, FOREST: 10, WATER: 10})
     report = clean_samples(samples, classifier, rules=rules(folds=5), seed=0)
     assert not report.removed.any()
-    assert report.note == "0 classes have 10 parcels in 5 blocks"
+    assert report.note == "got 1 classes of 11 parcels or more; needed two to compare"
     assert len(report.samples.labels) == len(samples.labels)
     assert report.suspects.empty
+
+
+def test_parcels_are_held_out_where_blocks_are_fewer_than_folds():
+    truth = made(EVEN, blocks=2)
+    changed = np.arange(80, 90)  # crops called paddy
+    wrong = relabelled(truth, changed, PADDY)
+    report = clean_samples(wrong, classifier, rules=rules(folds=5), seed=0)
+    assert report.note == ""
+    assert report.finer == dict.fromkeys((PADDY, CROP, FOREST, WATER), "parcel")
+    removed = set(report.suspects.index[report.suspects["removed"]])
+    assert len(removed & set(changed)) >= 8
+    assert len(removed - set(changed)) <= 2
+
+
+def test_a_class_keeps_the_pixels_that_it_needs_to_be_learned():
+    truth = made({PADDY: 80, CROP: 80, FOREST: 14, WATER: 80}, pixels=3)
+    wrong = relabelled(truth, np.arange(80, 84), FOREST)
+    freely, held = (
+        clean_samples(wrong, classifier, rules=rules(), seed=0, min_pixels=least)
+        for least in (0, 51)
+    )
+    assert (freely.samples.labels == FOREST).sum() < 51
+    assert (held.samples.labels == FOREST).sum() == 51
+    assert held.by_class.loc[FOREST, "capped"]
 
 
 def test_no_samples_are_none_to_clean():

@@ -281,8 +281,8 @@ def test_a_card_whose_bands_cannot_give_the_features_is_refused(folder):
 
 
 def test_a_card_of_a_newer_program_is_refused(folder):
-    edit_card(folder, lambda table: table.update(schema_version=2, novelty=True))
-    with pytest.raises(ModelMismatch, match="schema_version 2; this program reads up to 1; instal"):
+    edit_card(folder, lambda table: table.update(schema_version=3, novelty=True))
+    with pytest.raises(ModelMismatch, match="schema_version 3; this program reads up to 2; instal"):
         load_card(folder)
 
 

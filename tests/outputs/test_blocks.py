@@ -34,6 +34,12 @@ def test_block_comes_back_whole(saved):
     assert saved.check_block(*KEY, "f1") is None
 
 
+def test_arrays_can_be_read_alone(saved):
+    arrays, reason = saved.read_block(*KEY, "f1", only=("n",))
+    assert reason is None
+    assert arrays == {"n": 4}
+
+
 def test_workers_can_carry_the_store(store):
     pickle.loads(pickle.dumps(store)).save_block(*KEY, {"a": np.ones(2)}, "f1")
     assert store.check_block(*KEY, "f1") is None

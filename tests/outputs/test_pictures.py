@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 from shapely.geometry import box
 
+from rs_monitor.codes import ClassStyle
 from rs_monitor.errors import QuantityError
 from rs_monitor.outputs.pictures import (
     chip_window,
+    class_picture,
     mask_overlay,
     stretch_limits,
     svg_path,
@@ -83,3 +85,14 @@ def test_window_of_a_large_patch_is_the_grid(geobox):
     patch = ground(geobox, 0, 0, 240, 200)
     rows, columns = chip_window(patch, geobox, margin_px=5, least_px=20)
     assert (rows, columns) == (slice(0, 200), slice(0, 240))
+
+
+def test_class_picture_has_the_colours_of_its_style_and_nothing_elsewhere():
+    values = np.array([[1, 2, 0], [2, 99, 1]], np.uint8)
+    style = {1: ClassStyle("a", "甲", (10, 20, 30)), 2: ClassStyle("b", "乙", (200, 100, 50))}
+    picture = Image.open(io.BytesIO(class_picture(values, style, longest_px=90)))
+    shown = np.asarray(picture.convert("RGBA"))
+    one, two, none = [10, 20, 30, 255], [200, 100, 50, 255], [0, 0, 0, 0]
+    assert shown.tolist() == [[one, two, none], [two, none, one]]
+    small = Image.open(io.BytesIO(class_picture(np.ones((40, 20), np.uint8), style, longest_px=10)))
+    assert small.size == (5, 10)

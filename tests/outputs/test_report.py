@@ -4,11 +4,13 @@ from html.parser import HTMLParser
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 
+from rs_monitor.codes import LandCover
 from rs_monitor.errors import CoverageError
 from rs_monitor.outputs.doctor import check_run
-from rs_monitor.outputs.report import render_report, write_report
+from rs_monitor.outputs.report import AREA_ZONE_LIMIT, render_report, write_report
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -269,3 +271,87 @@ def test_ground_unlike_the_training_data_is_told(make_context):
     assert "before in zone" not in text
     assert "does not know wetland, " in text
     assert SCRIPT not in html
+
+
+def test_generalised_land_cover_is_shown_and_said_to_be_for_reading(make_context):
+    context = make_context()
+    plain = render_report(context)
+    assert "eneralised" not in Page(plain).text
+    rules = {"radius_px": 3, "share": 0.5, "smoothness": 10.0}
+    changed = {"A": {"before": 0.0892, "after": 0.1}, "B": {}}
+    told = {"source": "survey", "generalised": {"method": "smoothed", "rules": rules}}
+    told["generalised"]["changed"] = changed
+    steps = [{"name": "land_cover", "parameters": told, "warnings": []}]
+    cover = np.full(context.zones[0].change.shape, LandCover.PADDY, np.uint8)
+    zone = replace(context.zones[0], generalised={"before": cover, "after": cover})
+    page = Page(
+        render_report(
+            replace(
+                context,
+                manifest={**context.manifest, "steps": steps},
+                zones=[zone, context.zones[1]],
+            )
+        )
+    )
+    assert "smoothed in windows of 7 by 7 pixels) is for reading: patches, findings," in page.text
+    assert "part of what was seen: 8.9% before, 10.0% after in zone A." in page.text
+    assert "Land cover before, generalised 综合地类图" in page.text
+    assert page.count("img", class_="cover-before") == 1
+    assert page.count("img", class_="cover-after") == 1
+    assert page.count("li", class_="classes") == 1
+
+
+def area_frame(*rows):
+    names = ["zone_id", "period", "class", "class_name", "pixels", "mapped_area_m2"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_mapped_areas_are_told_as_mapped_only(make_context):
+    areas = area_frame(
+        ("A", "before", 2, "upland_crop", 1000, 100_000.0),
+        ("A", "before", 0, "not_seen", 20, 2000.0),
+        ("A", "after", 2, "upland_crop", 900, 90_000.0),
+        ("A", "after", 8, "built", 120, 12_000.0),
+        ("A", "after", 0, "not_seen", 0, 0.0),
+    )
+    page = Page(render_report(make_context(class_areas=areas)))
+    assert page.count("section", id="class-areas") == page.count("a", href="#class-areas") == 1
+    for words in (
+        "never evidence of new arable land",
+        "rs-monitor sample and have them read for rs-monitor assess",
+        "Mapped difference, not measured 制图差值,非实测",
+        "Zone A · 10.20 ha · 153.00 mu",
+        "upland crop 旱地水浇地 10.00 150.00 9.00 135.00 -1.00 -15.00",
+        "built 建设用地 0.00 0.00 1.20 18.00 +1.20 +18.00",
+        "not seen 未观测 0.20 3.00 0.00 0.00 – –",
+    ):
+        assert words in page.text, words
+
+
+def test_of_hundreds_of_zones_the_first_are_shown(make_context):
+    rows = [
+        (f"Z{i}", period, 0, "not_seen", 9, 900.0)
+        for i in range(AREA_ZONE_LIMIT + 5)
+        for period in ("before", "after")
+    ]
+    told = f"The first {AREA_ZONE_LIMIT} of {AREA_ZONE_LIMIT + 5} zones; all are in that file."
+    page = Page(render_report(make_context(class_areas=area_frame(*rows))))
+    assert told in page.text
+    assert f"Zone Z{AREA_ZONE_LIMIT - 1} ·" in page.text
+    assert f"Zone Z{AREA_ZONE_LIMIT} ·" not in page.text
+    fitting = area_frame(*rows[: 2 * AREA_ZONE_LIMIT])
+    assert "all are in that file" not in Page(render_report(make_context(class_areas=fitting))).text
+
+
+def test_without_land_cover_no_mapped_areas(make_context):
+    page = Page(render_report(make_context()))
+    assert page.count("section", id="class-areas") == page.count("a", href="#class-areas") == 0
+
+
+def test_zone_ids_of_mapped_areas_are_escaped(make_context):
+    areas = area_frame(
+        (SCRIPT, "before", 0, "not_seen", 9, 900.0), (SCRIPT, "after", 0, "not_seen", 9, 900.0)
+    )
+    page = Page(render_report(make_context(class_areas=areas)))
+    assert page.count("script") == 0
+    assert f"Zone {SCRIPT} · 0.09 ha" in page.text

@@ -8,7 +8,12 @@ from rs_monitor.imagery.seasons import SeasonRules
 from rs_monitor.maps.feature_spec import FeatureSpec
 from rs_monitor.maps.model_card import ImageryCard
 from rs_monitor.maps.model_store import StoredModel
-from rs_monitor.pipeline.classifier import model_warnings, not_known, require_imagery
+from rs_monitor.pipeline.classifier import (
+    model_warnings,
+    not_known,
+    require_imagery,
+    require_looks,
+)
 from tests.maps.small_models import CLASSES, SPEC, small_card, small_model
 
 SEASON = SeasonRules(min_overlap_fraction=0.6, max_apart_days=20)
@@ -19,7 +24,7 @@ def model():
     return small_model()
 
 
-def job(first="2024-03-01", last="2024-10-31", **imagery) -> RunConfig:
+def job(first="2024-03-01", last="2024-10-31", dem=False, **imagery) -> RunConfig:
     before = {"start": dt.date.fromisoformat(first), "end": dt.date.fromisoformat(last)}
     after = {key: day.replace(year=day.year + 2) for key, day in before.items()}
     given = {"bands": ["red", "nir", "swir16"], "mask": "none", "quantity": "reflectance"}
@@ -34,6 +39,8 @@ def job(first="2024-03-01", last="2024-10-31", **imagery) -> RunConfig:
         "change": {"method": "posterior"},
         "land_cover": {"source": "model", "model": "small-1.2.3"},
     }
+    if dem:
+        table["dem"] = {"path": "dem.tif", "vertical_datum": "unknown"}
     return parse_config(table, source="small")
 
 
@@ -46,17 +53,28 @@ def features(**changed) -> dict:
     return {"features": FeatureSpec.model_validate(spec.model_dump())}
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"texture_of": ("nir",), "texture_windows_px": (3,), "texture_measures": ("std",)},
-        {"terrain": ("slope_deg",)},
-    ],
-)
-def test_texture_and_terrain_are_refused_before_a_pixel(model, changed) -> None:
-    with pytest.raises(ModelMismatch, match="reads texture or terrain; a run computes its"):
-        require_imagery(job(), stored(model, **features(**changed)))
-    require_imagery(job(), stored(model))
+def test_a_model_of_texture_needs_nothing_and_one_of_terrain_a_dem(model) -> None:
+    said = {"texture_of": ("nir",), "texture_windows_px": (3,), "texture_measures": ("std",)}
+    require_imagery(job(), stored(model, **features(**said)))
+    steep = stored(model, **features(terrain=("slope_deg",)))
+    with pytest.raises(
+        ModelMismatch, match=r"no table \[dem\]; model small-1.2.3 .* add \[dem\], or"
+    ):
+        require_imagery(job(), steep)
+    require_imagery(job(dem=True), steep)
+    with pytest.raises(ModelMismatch, match="reads terrain height_m; a run computes slope_deg, "):
+        require_imagery(job(dem=True), stored(model, **features(terrain=("height_m",))))
+
+
+def test_harmonics_of_few_looks_are_refused(model) -> None:
+    years = features(period="years", harmonic_order=1, harmonics_of=("nir",), harmonic_looks=3)
+    looks = [(f"Z{k}", label, 9 - k) for k in range(8) for label in ("before", "after")]
+    with pytest.raises(
+        ModelMismatch, match=r"looks: 8 of zone Z1 in .* Z3 in .*before and 9 more;"
+    ):
+        require_looks(job(last="2025-02-28"), stored(model, **years), looks)
+    require_looks(job(last="2025-02-28"), stored(model, **years), looks[:2])
+    require_looks(job(), stored(model), looks)
 
 
 def test_harmonics_of_less_than_a_year_are_refused_before_a_pixel(model) -> None:

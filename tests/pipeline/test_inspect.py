@@ -11,7 +11,6 @@ from odc.geo.geobox import GeoBox
 from rs_monitor.config.job import load_config, parse_config
 from rs_monitor.config.paths import data_root
 from rs_monitor.config.rules import load_rules
-from rs_monitor.grid import Block
 from rs_monitor.imagery.illumination import LightFit
 from rs_monitor.imagery.index import index_folder
 from rs_monitor.outputs.layout import map_path
@@ -260,10 +259,9 @@ def test_looks_of_a_block_are_that_part_of_the_zone(
         light={} if illumination == "none" else lights(items),
     )
     height, width = zone.geobox.shape
-    whole = looks_at(items, zone.geobox, Block(0, 0, 0, height, 0, width), reading, ["red"])
+    whole = looks_at(items, zone.geobox, (slice(0, height), slice(0, width)), reading, ["red"])
     rows, cols = slice(20, min(20 + edge_px, height - 8)), slice(16, min(16 + edge_px, width - 8))
-    block = Block(0, 0, rows.start, rows.stop, cols.start, cols.stop)
-    part = looks_at(items, zone.geobox, block, reading, ["red"])
+    part = looks_at(items, zone.geobox, (rows, cols), reading, ["red"])
     for name in ("values", "clear", "doubtful", "reason"):
         xr.testing.assert_equal(
             getattr(part, name).compute(), getattr(whole, name).isel(y=rows, x=cols).compute()

@@ -23,6 +23,7 @@ from rs_monitor.outputs.layout import map_path
 from rs_monitor.outputs.raster import read_raster
 from rs_monitor.outputs.vectors import read_layers
 from rs_monitor.pipeline.claims import verify
+from rs_monitor.pipeline.class_areas import map_class_areas
 from rs_monitor.pipeline.demo import prepare
 from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run
@@ -60,10 +61,28 @@ def test_run_leaves_the_whole_folder(finished: Run) -> None:
     products += ["change_magnitude", "slope_deg", "clear_looks"]
     assert all(map_path(finished.path, zone, product).exists() for product in products)
     names = ["run.json", "config.toml", "plan.json", "log.jsonl", "findings.gpkg", "SHA256SUMS"]
+    names += ["class_areas.gpkg"]
     names += ["rules/findings.toml", "stac/catalog.json", "report/index.html"]
     assert [name for name in names if not (finished.path / name).exists()] == []
     assert finished.manifest.status == "finished"
     assert check_run(finished.path) == []
+
+
+def test_mapped_areas_are_those_of_the_maps(township_folder: Path, finished: Run) -> None:
+    tables = read_layers(finished.path / "class_areas.gpkg")
+    areas, coverage = tables["class_areas"], finished.found.coverage.set_index("zone_id")
+    totals = areas.groupby(["zone_id", "period"])["mapped_area_m2"].sum()
+    assert len(totals) == 2 * len(coverage)
+    for (zone_id, _), total_m2 in totals.items():
+        assert total_m2 == pytest.approx(coverage.at[zone_id, "area_m2"], rel=1e-6)
+    zone_id = coverage.index[0]
+    path = map_path(finished.path, zone_id, "land_cover_after")
+    counted = map_class_areas(path, township_folder / "authority.gpkg", layer="zones").table
+    own = areas[(areas["zone_id"] == zone_id) & (areas["period"] == "after")]
+    again = counted[counted["zone_id"] == zone_id]
+    for column in ("class", "class_name", "pixels"):
+        assert again[column].tolist() == own[column].tolist()
+    np.testing.assert_allclose(again["mapped_area_m2"], own["mapped_area_m2"], rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +227,7 @@ def test_verify_supports_nothing_false(township_folder: Path, copied: Path) -> N
     assert wrong.empty
     assert len(joined) == len(truth) == len(verified.claims)
     assert check_run(copied) == []
+    assert 'id="class-areas"' in (copied / "report/index.html").read_text(encoding="utf-8")
 
 
 def test_unfinished_run_is_not_verified(township_folder: Path, copied: Path) -> None:

@@ -21,7 +21,7 @@ from rs_monitor.config.rules import load_rules
 from rs_monitor.errors import ConfigError, LayerError, QuantityError, ReadError
 from rs_monitor.estimation.accuracy_rules import AccuracyRules
 from rs_monitor.estimation.designs import Design
-from rs_monitor.estimation.two_stage import two_stage_mean
+from rs_monitor.estimation.two_stage import two_stage_mean, two_stage_sample
 from rs_monitor.outputs.raster import write_cog
 from rs_monitor.outputs.sample_files import design_path, key_path, read_sample, write_sample
 from rs_monitor.pipeline.assessment import assess_points
@@ -460,7 +460,7 @@ def test_the_whole_result_as_json(points, path, tmp_path):
     }
     built = next(row for row in said["areas_ha"] if row["class"] == "built")
     assert built["lower_bound"] <= built["estimate"]
-    assert said["rules"] == "accuracy 1.0.0"
+    assert said["rules"] == "accuracy 1.1.0"
     text = (out.read_text() + done.output).lower()
     assert "accepted" not in text
     assert "verified" not in text
@@ -478,10 +478,12 @@ def townships():
     return gpd.GeoDataFrame(geometry=boxes, crs=GRID.crs.to_epsg())
 
 
+TOWNS = {"design": Design.TWO_STAGE, "drawn": 8, "points": 80}
+
+
 @pytest.fixture
 def two_stage(path, tmp_path, townships):
-    asked = {"design": Design.TWO_STAGE, "primary_units": townships, "drawn": 8, "points": 80}
-    return fill(draw(path, tmp_path / "towns.csv", **asked))
+    return fill(draw(path, tmp_path / "towns.csv", **TOWNS | {"primary_units": townships}))
 
 
 def test_two_stage_agrees_with_the_mean_of_the_draws(two_stage, path):
@@ -489,14 +491,40 @@ def test_two_stage_agrees_with_the_mean_of_the_draws(two_stage, path):
     assert any("townships not redrawn" in note for note in report.notes)
     sample = read_sample(two_stage)
     key = sample.key
-    mean = two_stage_mean(
-        key["map_class"] == FOREST, key["draw"], key["primary_unit"], sample.design.two_stage
-    )
+    drawn = two_stage_sample(key["draw"], key["primary_unit"], sample.design.two_stage)
+    mean = two_stage_mean(key["map_class"] == FOREST, drawn)
     total_ha = sum(s.area_m2 for s in sample.design.strata) / 1e4
     forest = report.areas.set_index("class").loc["forest"]
     assert forest["estimate"] == pytest.approx(mean.value * total_ha)
     assert forest["standard_error"] == pytest.approx(mean.standard_error * total_ha)
     assert forest["lower_bound"] <= forest["estimate"]
+
+
+def test_two_readers_of_townships_are_taken_at_their_worst(two_stage):
+    edit(two_stage, lambda t: pd.concat([t, t.assign(reader="bob")]))
+    notes = " ".join(assess(two_stage).notes)
+    assert "the intervals take them at their worst" in notes
+    assert "likely labels are drawn" not in notes
+
+
+def test_pixels_of_unequal_area_are_told(tmp_path, two_stage):
+    """Degrees, from 30 to 36 north: a pixel in the south is larger."""
+    assert not any("differ" in note for note in assess(two_stage).notes)
+    grid = GeoBox(GRID.shape, Affine(0.05, 0, 117, 0, -0.05, 36), "EPSG:4490")
+    points = fill(draw(write_map(tmp_path / "deg.tif", grid=grid), tmp_path / "deg.csv"))
+    assert any("differ by up to 6.8% in area" in note for note in assess(points).notes)
+
+
+def test_townships_off_the_map_are_refused(path, tmp_path, townships):
+    away = townships.assign(geometry=townships.translate(1e5))
+    with pytest.raises(QuantityError, match="a single class inside the primary units"):
+        draw(path, tmp_path / "t.csv", **TOWNS | {"primary_units": away})
+
+
+def test_a_township_without_ground_is_refused(path, tmp_path, townships):
+    townships.loc[3, "geometry"] = shapely.Polygon()
+    with pytest.raises(LayerError, match="other geometries or empty ones"):
+        draw(path, tmp_path / "t.csv", **TOWNS | {"primary_units": townships})
 
 
 def test_two_stage_takes_unread_points_at_their_worst(two_stage):

@@ -16,6 +16,7 @@ from rs_monitor.config.job import load_config
 from rs_monitor.config.reading import read_toml
 from rs_monitor.config.rules import find_rules
 from rs_monitor.errors import ConfigError, ModelMismatch, RsMonitorError, RunError
+from rs_monitor.maps.feature_spec import features_named
 from rs_monitor.maps.model_card import ModelCard
 from rs_monitor.maps.model_store import load_card, load_model
 from rs_monitor.outputs.layout import map_path
@@ -36,7 +37,12 @@ SMALL = {
     "land_cover.samples_per_class": 200,
     "rules.land_cover": "quick.toml",
 }
-TAUGHT = SMALL | {"land_cover.calibrate": True, "land_cover.clean": True}
+TAUGHT = SMALL | {
+    "land_cover.calibrate": True,
+    "land_cover.clean": True,
+    "land_cover.texture": True,
+    "land_cover.terrain": True,
+}
 NAME, VERSION = "county", "2.0.1"
 
 MIN_PARCELS = 12
@@ -106,6 +112,8 @@ def test_a_trained_model_says_what_it_is(trained: Made) -> None:
         "model.safetensors",
     ]
     assert [path.name for path in trained.path.parent.iterdir()] == ["county-2.0.1"]
+    assert card.features == features_named("season", texture=True, terrain=True)
+    assert card.feature_names == card.features.names
     assert card.training.synthetic
     assert card.not_for[0] == "real decisions: trained on synthetic reflectance"
     assert card.training.data == "authority.gpkg dltb"
@@ -128,10 +136,10 @@ def test_classes_with_few_parcels_are_not_assessable(trained: Made) -> None:
         assert f"{MIN_PARCELS} are needed" in entry.not_assessable
 
 
-def test_the_run_itself_learns_and_maps_the_same_in_other_chunks(
+def test_the_run_itself_learns_and_maps_the_same_in_other_chunks_and_blocks(
     township_folder: Path, trained: Made, applied: Run, tmp_path: Path
 ) -> None:
-    other = {"cluster.chunk_px": 90, "cluster.workers": 1}
+    other = {"cluster.chunk_px": 90, "cluster.workers": 1, "grid.block_px": 96}
     within = run_job(township_folder, tmp_path, TAUGHT | other)
     assert within.manifest.fitted["Z01"]["model"] == applied.manifest.fitted["Z01"]["model"]
     assert within.manifest.content_digest == applied.manifest.content_digest
@@ -148,6 +156,7 @@ def test_a_run_says_which_model_it_used(trained: Made, applied: Run) -> None:
     assert (told["name"], told["version"]) == (NAME, VERSION)
     assert told["sha256"] == trained.card.arrays.sha256
     assert told["validation"]["overall"]["estimate"] > 0.6
+    assert told["features"] == list(trained.card.feature_names)
     assert "wetland" in told["classes_not_known"]
     assert told["outside_training_data"].keys() == {"Z01", "Z02"}
     for shares in told["outside_training_data"].values():
