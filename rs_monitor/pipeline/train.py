@@ -12,8 +12,10 @@ import rs_monitor
 from rs_monitor.codes import CodeSystem
 from rs_monitor.config.land_cover import LandCoverSettings
 from rs_monitor.errors import ConfigError
+from rs_monitor.maps.classifier import LandCoverClassifier
 from rs_monitor.maps.feature_spec import FeatureSpec
 from rs_monitor.maps.label_noise import CleanReport
+from rs_monitor.maps.land_cover_rules import LandCoverRules
 from rs_monitor.maps.model_arrays import kind_of
 from rs_monitor.maps.model_card import (
     SCHEMA_VERSION,
@@ -128,13 +130,13 @@ def _require_training(plan: Plan) -> LandCoverSettings:
 
 def validate(work: Work, taught: Taught, settings: LandCoverSettings) -> Validation:
     """Hold spatial blocks out of the training and compare with all labels drawn."""
-    rules, workers = work.land_cover_rules, work.plan.config.cluster.workers
+    rules = work.land_cover_rules
     drawn = taught.drawn.samples
     samples = drawn.select(np.isin(drawn.labels, taught.model.classes))
     work.progress("validate", 0, 1)
     found = validate_classifier(
         samples,
-        lambda calibrated: classifier_of(_asked(settings, calibrated), rules, workers),
+        lambda calibrated: _classifier(settings, rules, calibrated),
         trusted=np.isin(samples.priority, taught.used.samples.priority),
         areas_m2=taught.drawn.areas_m2,
         folds=rules.training.folds,
@@ -154,8 +156,11 @@ def _asked_shares(taught: Taught) -> dict[int, float] | None:
     return dict(zip(taught.shares.classes, taught.shares.shares, strict=True))
 
 
-def _asked(settings: LandCoverSettings, calibrated: bool) -> LandCoverSettings:
-    return settings if calibrated else settings.model_copy(update={"calibrate": False})
+def _classifier(
+    settings: LandCoverSettings, rules: LandCoverRules, calibrated: bool
+) -> LandCoverClassifier:
+    asked = settings if calibrated else settings.model_copy(update={"calibrate": False})
+    return classifier_of(asked, rules)
 
 
 def card_of(

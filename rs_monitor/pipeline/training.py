@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -199,27 +198,20 @@ def _parcels(plan: Plan, settings: LandCoverSettings, rules: LandCoverRules) -> 
     )
 
 
-def classifier_of(
-    settings: LandCoverSettings, rules: LandCoverRules, workers: int
-) -> LandCoverClassifier:
-    """The unfitted classifier a job asks for; what it leaves open the rules decide.
-
-    Trees are grown by as many threads as the job has workers here, which changes no byte of them.
-    """
+def classifier_of(settings: LandCoverSettings, rules: LandCoverRules) -> LandCoverClassifier:
+    """The unfitted classifier a job asks for; what it leaves open the rules decide."""
     asked = {"kind": settings.estimator, "trees": settings.trees}
     given = {key: value for key, value in asked.items() if value is not None}
-    made = LandCoverClassifier.from_rules(
+    return LandCoverClassifier.from_rules(
         rules.classifier.model_copy(update=given),
         rules.calibration if settings.calibrate else None,
         seed=settings.seed,
     )
-    made.set_params(n_jobs=min(workers, os.cpu_count() or 1))
-    return made
 
 
 def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
     """Train the classifier of a job on its survey."""
-    rules, workers = work.land_cover_rules, work.plan.config.cluster.workers
+    rules = work.land_cover_rules
     spec = work.plan.features
     if spec is None:
         raise ValueError("training needs the table [land_cover]")
@@ -227,7 +219,7 @@ def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
     work.progress("train", 0, 1)
     samples, cleaned = drawn.samples, None
     if settings.clean:
-        cleaned = cleaned_of(samples, settings, rules, workers)
+        cleaned = cleaned_of(samples, settings, rules)
         samples = cleaned.samples
     used = learnable(
         samples,
@@ -237,7 +229,7 @@ def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
     model = train_model(
         used.samples,
         spec.names,
-        classifier_of(settings, rules, workers),
+        classifier_of(settings, rules),
         outside=rules.outside,
         seed=settings.seed,
     )
@@ -250,14 +242,12 @@ def teach(work: Work, usable: Marks, settings: LandCoverSettings) -> Taught:
     return Taught(model, drawn, used, settings, shares, cleaned, calibration)
 
 
-def cleaned_of(
-    samples: Samples, settings: LandCoverSettings, rules: LandCoverRules, workers: int
-) -> CleanReport:
+def cleaned_of(samples: Samples, settings: LandCoverSettings, rules: LandCoverRules) -> CleanReport:
     """Leave out samples that look mislabelled to classifiers that did not see them."""
     plain = settings.model_copy(update={"calibrate": False})
     return clean_samples(
         samples,
-        lambda: classifier_of(plain, rules, workers),
+        lambda: classifier_of(plain, rules),
         rules=rules.cleaning,
         seed=settings.seed,
         min_pixels=rules.training.min_samples,
