@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from rs_monitor.config.job import load_config
-from rs_monitor.config.reading import read_toml
-from rs_monitor.config.rules import find_rules
 from rs_monitor.errors import ConfigError, ModelMismatch, NoObservations, RunError
 from rs_monitor.maps.class_shares import own_shares
 from rs_monitor.maps.model_card import class_name
@@ -23,7 +21,7 @@ from rs_monitor.outputs.toml_text import toml_text
 from rs_monitor.pipeline.plan import Plan, make_plan
 from rs_monitor.pipeline.run import Run, run
 from rs_monitor.pipeline.train import TrainedModel, train
-from tests.pipeline.test_train import QUICK, SMALL
+from tests.pipeline.test_train import SMALL, write_quick_rules
 
 SHIPPED = models_in(shipped_folder())[0].name
 STORED = {"land_cover.source": "model", "land_cover.model": SHIPPED}
@@ -52,9 +50,7 @@ def told(done: Run) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick(township_folder: Path) -> None:
-    table = read_toml(find_rules("land_cover", Path()))
-    text = toml_text(table | {name: table[name] | QUICK[name] for name in QUICK})
-    (township_folder / "quick.toml").write_text(text)
+    write_quick_rules(township_folder)
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,15 @@ def command(folder: Path, out: Path, *more: str) -> Result:
     return CliRunner().invoke(main, [*words, *more, *settings])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(township_folder: Path) -> None:
+def write_quick_rules(folder: Path) -> None:
     table = read_toml(find_rules("land_cover", Path()))
     text = toml_text(table | {name: table[name] | QUICK[name] for name in QUICK})
-    (township_folder / "quick.toml").write_text(text)
+    (folder / "quick.toml").write_text(text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(township_folder: Path) -> None:
+    write_quick_rules(township_folder)
 
 
 @pytest.fixture(scope="module")
