@@ -40,6 +40,20 @@ class ClassifierRules(Model):
     l2: float = Field(ge=0, description="pull of a boosted leaf's value to 0")
 
 
+class SteadyForest(RandomForestClassifier):  # type: ignore[misc]
+    """A forest that sums tree by tree: threads adding as they end would move the last bits."""
+
+    n_jobs: int | None
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Mean shares of the trees, the same bytes with any ``n_jobs``."""
+        asked, self.n_jobs = self.n_jobs, 1
+        try:
+            return np.asarray(super().predict_proba(X))
+        finally:
+            self.n_jobs = asked
+
+
 class GappyBoosting(HistGradientBoostingClassifier):  # type: ignore[misc]
     """Boosting that passes over a feature without any value; scikit-learn's own cannot bin it."""
 
@@ -172,8 +186,6 @@ class LandCoverClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         grown = self._grower()
         self.calibrator_ = self._calibrate(grown, features, labels, groups)
         self.trees_ = clone(grown).fit(features, labels)
-        if self.kind == "forest":
-            self.trees_.n_jobs = 1
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -246,7 +258,7 @@ class LandCoverClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         common = {"min_samples_leaf": self.min_leaf, "max_features": self.max_features}
         common |= {"random_state": int(seed)}
         if self.kind == "forest":
-            return RandomForestClassifier(
+            return SteadyForest(
                 n_estimators=self.trees,
                 class_weight="balanced_subsample" if self.balanced else None,
                 n_jobs=self.n_jobs,

@@ -7,7 +7,7 @@ from rs_monitor.config.reading import read_toml
 from rs_monitor.errors import NoObservations
 from rs_monitor.maps import classifier as module
 from rs_monitor.maps.calibration import CalibrationRules
-from rs_monitor.maps.classifier import ClassifierRules, LandCoverClassifier
+from rs_monitor.maps.classifier import ClassifierRules, LandCoverClassifier, SteadyForest
 from rs_monitor.maps.reliability import brier_score, expected_calibration_error
 
 TABLES = read_toml(data_root() / "configs" / "rules" / "land_cover.toml")
@@ -69,6 +69,14 @@ def fitted(kind, calibration="bias_temperature", seed=1, **more):
         kind, trees=20, max_leaves=6, folds=3, calibration=calibration, random_state=seed, **more
     )
     return made.fit(features, labels, groups=groups)
+
+
+def test_the_forest_behind_a_calibration_adds_its_trees_in_one_order():
+    features, labels, _ = ground(1)
+    grown = SteadyForest(200, min_samples_leaf=3, n_jobs=2, random_state=0).fit(features, labels)
+    found = [grown.predict_proba(features) for _ in range(30)]
+    assert all(np.array_equal(found[0], other) for other in found)
+    assert grown.n_jobs == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
